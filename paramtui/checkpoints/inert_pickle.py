@@ -1,0 +1,552 @@
+"""Reads a pickle as data: nothing is imported, looked up, called or hashed.
+
+GLOBAL gives a `GlobalRef` (a name and no more), REDUCE, NEWOBJ and INST give a `Record` of the
+call that they ask for, BUILD notes a state, and dicts become lists of pairs. All opcodes of
+protocols 0 to 5 are understood; they are described in CPython's ``Lib/pickletools.py``.
+Every length is checked against what is left of the data before anything is copied.
+"""
+
+from __future__ import annotations
+
+import codecs
+import struct
+from typing import Final
+
+from paramtui.errors import FormatError
+
+# Python refuses to convert longer decimal texts by default, since the time grows with the square.
+MAX_DIGITS: Final = 4300
+
+
+class TruncatedPickleError(FormatError):
+    """The data ends before the pickle's STOP."""
+
+
+class GlobalRef:
+    """The name of a class or function, never the thing itself."""
+
+    __slots__ = ("full_name", "module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        # Protocols 0 to 2 write Python 2's names of these modules.
+        self.module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
+        self.name = name
+        self.full_name = f"{self.module}.{name}"
+
+
+class Pairs:
+    """A dict or OrderedDict: keys and values in turn, in the order of the file."""
+
+    __slots__ = ("cls", "items", "state")
+
+    def __init__(self, cls: GlobalRef | None = None) -> None:
+        self.cls = cls
+        self.items: list[object] = []
+        self.state: object = None
+
+    def get(self, key: str, default: object = None) -> object:
+        """The last value stored under the text `key`."""
+        items = self.items
+        for index in range(len(items) - 2, -1, -2):
+            found = items[index]
+            if (type(found) is str and found == key) or (
+                type(found) is bytes and found == key.encode("utf-8", "surrogatepass")
+            ):
+                return items[index + 1]
+        return default
+
+
+class InertSet:
+    """A set or frozenset, its members in the order of the file."""
+
+    __slots__ = ("frozen", "items")
+
+    def __init__(self, items: list[object], *, frozen: bool) -> None:
+        self.items = items
+        self.frozen = frozen
+
+
+class Record:
+    """A call that the pickle asks for and that is not made.
+
+    Attributes:
+        func: What would be called; mostly a `GlobalRef`.
+        args: The arguments, mostly a tuple.
+        kwargs: Keyword arguments (NEWOBJ_EX), or None.
+        state: The argument of BUILD, or None.
+        items: What APPENDS and ADDITEMS would add, or None.
+        pairs: What SETITEMS would set, keys and values in turn, or None.
+    """
+
+    __slots__ = ("args", "func", "items", "kwargs", "pairs", "state")
+
+    def __init__(self, func: object, args: object, kwargs: object = None) -> None:
+        self.func = func
+        self.args = args
+        self.kwargs = kwargs
+        self.state: object = None
+        self.items: list[object] | None = None
+        self.pairs: list[object] | None = None
+
+
+class PersistentRef:
+    """What the pickle stores outside itself: for torch a tuple that names a storage."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self, pid: object) -> None:
+        self.pid = pid
+
+
+class HugeInt:
+    """A decimal integer too long to convert; only its text length is kept."""
+
+    __slots__ = ("digits",)
+
+    def __init__(self, digits: int) -> None:
+        self.digits = digits
+
+
+class Pickle:
+    """One pickle read as data.
+
+    Attributes:
+        root: The object, made of Python's plain types and this module's classes.
+        end: Byte after STOP.
+        globals: Every global that the pickle names, by full name.
+        storage_ids: Every persistent id, in the order of the file.
+    """
+
+    __slots__ = ("end", "globals", "root", "storage_ids")
+
+    def __init__(
+        self, root: object, end: int, global_refs: list[GlobalRef], storage_ids: list[object]
+    ) -> None:
+        self.root = root
+        self.end = end
+        self.storage_ids = storage_ids
+        self.globals = sorted({ref.full_name for ref in global_refs})
+
+
+_INT4 = struct.Struct("<i").unpack_from
+_UINT2 = struct.Struct("<H").unpack_from
+_UINT4 = struct.Struct("<I").unpack_from
+_UINT8 = struct.Struct("<Q").unpack_from
+_FLOAT8 = struct.Struct(">d").unpack_from
+
+
+def read_pickle(data: bytes, start: int = 0) -> Pickle:
+    """Reads the pickle at byte `start` of `data`.
+
+    Raises:
+        TruncatedPickleError: The data ends before STOP.
+        FormatError: An opcode is unknown or finds the wrong things on the stack; the message
+            names the byte.
+    """
+    machine = _Machine(data, start)
+    try:
+        return machine.run()
+    except struct.error:
+        raise TruncatedPickleError(f"the pickle ends at byte {len(data):,} without its STOP") from None
+    except IndexError:
+        if machine.pos >= len(data) or machine.wants > len(data):
+            raise TruncatedPickleError(f"the pickle ends at byte {len(data):,} without its STOP") from None
+        raise FormatError(f"the pickle's stack runs empty at byte {machine.pos:,}") from None
+    except (TypeError, AttributeError):
+        raise FormatError(f"the opcode at byte {machine.pos - 1:,} finds the wrong kind of object") from None
+
+
+class _Machine:
+    """The state that an error message needs; the loop itself works on local variables."""
+
+    def __init__(self, data: bytes, start: int) -> None:
+        self.data = data
+        self.pos = start
+        self.wants = 0
+        self.refs: dict[tuple[str, str], GlobalRef] = {}
+
+    def reference(self, module: object, name: object) -> GlobalRef:
+        if type(module) is not str or type(name) is not str:
+            raise FormatError(f"a global at byte {self.pos:,} is not named by text")
+        ref = self.refs.get((module, name))
+        if ref is None:
+            ref = self.refs[module, name] = GlobalRef(module, name)
+        return ref
+
+    def line(self, pos: int) -> tuple[bytes, int]:
+        end = self.data.find(b"\n", pos)
+        if end < 0:
+            self.wants = len(self.data) + 1
+            raise IndexError
+        return self.data[pos:end], end + 1
+
+    def take(self, pos: int, length: int) -> tuple[bytes, int]:
+        end = pos + length
+        if end > len(self.data):
+            self.wants = end
+            raise IndexError
+        return self.data[pos:end], end
+
+    def run(self) -> Pickle:  # noqa: C901
+        """The loop. Opcodes are tested in the order of their frequency in state dicts."""
+        data = self.data
+        size = len(data)
+        uint4 = _UINT4
+        pos = self.pos
+        stack: list[object] = []
+        marks: list[list[object]] = []
+        memo: dict[int, object] = {}
+        pids: list[object] = []
+        push = stack.append
+        pop = stack.pop
+        try:
+            while True:
+                op = data[pos]
+                pos += 1
+                if op == 0x72:  # r LONG_BINPUT
+                    memo[uint4(data, pos)[0]] = stack[-1]
+                    pos += 4
+                elif op == 0x71:  # q BINPUT
+                    memo[data[pos]] = stack[-1]
+                    pos += 1
+                elif op == 0x4B:  # K BININT1
+                    push(data[pos])
+                    pos += 1
+                elif op == 0x68:  # h BINGET
+                    try:
+                        push(memo[data[pos]])
+                    except KeyError:
+                        raise FormatError(f"memo entry {data[pos]} at byte {pos:,} was never stored") from None
+                    pos += 1
+                elif op == 0x28:  # ( MARK
+                    marks.append(stack)
+                    stack = []
+                    push = stack.append
+                    pop = stack.pop
+                elif op == 0x74:  # t TUPLE
+                    made = tuple(stack)
+                    stack = marks.pop()
+                    push = stack.append
+                    pop = stack.pop
+                    push(made)
+                elif op == 0x58:  # X BINUNICODE
+                    end = pos + 4 + _UINT4(data, pos)[0]
+                    if end > size:
+                        self.wants = end
+                        raise IndexError
+                    push(_text(data[pos + 4 : end]))
+                    pos = end
+                elif op == 0x51:  # Q BINPERSID
+                    pid = pop()
+                    pids.append(pid)
+                    push(PersistentRef(pid))
+                elif op == 0x52:  # R REDUCE
+                    args = pop()
+                    func = pop()
+                    if args == () and type(func) is GlobalRef and func.full_name == "collections.OrderedDict":
+                        push(Pairs(func))
+                    else:
+                        push(Record(func, args))
+                elif op == 0x85:  # TUPLE1
+                    push((pop(),))
+                elif op == 0x86:  # TUPLE2
+                    second = pop()
+                    push((pop(), second))
+                elif op == 0x87:  # TUPLE3
+                    third = pop()
+                    second = pop()
+                    push((pop(), second, third))
+                elif op == 0x89:  # NEWFALSE
+                    push(False)  # noqa: FBT003
+                elif op == 0x29:  # ) EMPTY_TUPLE
+                    push(())
+                elif op == 0x4D:  # M BININT2
+                    push(_UINT2(data, pos)[0])
+                    pos += 2
+                elif op == 0x4A:  # J BININT
+                    push(_INT4(data, pos)[0])
+                    pos += 4
+                elif op == 0x6A:  # j LONG_BINGET
+                    key = _UINT4(data, pos)[0]
+                    try:
+                        push(memo[key])
+                    except KeyError:
+                        raise FormatError(f"memo entry {key} at byte {pos:,} was never stored") from None
+                    pos += 4
+                elif op == 0x94:  # MEMOIZE
+                    memo[len(memo)] = stack[-1]
+                elif op == 0x8C:  # SHORT_BINUNICODE
+                    end = pos + 1 + data[pos]
+                    if end > size:
+                        self.wants = end
+                        raise IndexError
+                    push(_text(data[pos + 1 : end]))
+                    pos = end
+                elif op == 0x88:  # NEWTRUE
+                    push(True)  # noqa: FBT003
+                elif op == 0x4E:  # N NONE
+                    push(None)
+                elif op == 0x75:  # u SETITEMS
+                    items = stack
+                    stack = marks.pop()
+                    push = stack.append
+                    pop = stack.pop
+                    _set_items(stack[-1], items, pos)
+                elif op == 0x73:  # s SETITEM
+                    value = pop()
+                    item_key = pop()
+                    _set_items(stack[-1], [item_key, value], pos)
+                elif op == 0x7D:  # } EMPTY_DICT
+                    push(Pairs())
+                elif op == 0x5D:  # ] EMPTY_LIST
+                    push([])
+                elif op == 0x61:  # a APPEND
+                    value = pop()
+                    _append(stack[-1], [value], pos)
+                elif op == 0x65:  # e APPENDS
+                    items = stack
+                    stack = marks.pop()
+                    push = stack.append
+                    pop = stack.pop
+                    _append(stack[-1], items, pos)
+                elif op == 0x62:  # b BUILD
+                    state = pop()
+                    _build(stack[-1], state, pos)
+                elif op == 0x63:  # c GLOBAL
+                    module, pos = self.line(pos)
+                    name, pos = self.line(pos)
+                    push(self.reference(_text(module), _text(name)))
+                elif op == 0x93:  # STACK_GLOBAL
+                    self.pos = pos
+                    attribute = pop()
+                    push(self.reference(pop(), attribute))
+                elif op == 0x81:  # NEWOBJ
+                    args = pop()
+                    push(Record(pop(), args))
+                elif op == 0x47:  # G BINFLOAT
+                    push(_FLOAT8(data, pos)[0])
+                    pos += 8
+                elif op == 0x8A:  # LONG1
+                    raw, pos = self.take(pos + 1, data[pos])
+                    push(int.from_bytes(raw, "little", signed=True))
+                elif op == 0x2E:  # . STOP
+                    root = pop()
+                    return Pickle(root, pos, list(self.refs.values()), pids)
+                elif op == 0x80:  # PROTO
+                    if data[pos] > 5:
+                        raise FormatError(
+                            f"pickle protocol {data[pos]} at byte {pos:,} is not one of 0 to 5"
+                        )
+                    pos += 1
+                elif op == 0x95:  # FRAME
+                    length = _UINT8(data, pos)[0]
+                    pos += 8
+                    if pos + length > size:
+                        self.wants = pos + length
+                        raise IndexError
+                else:
+                    self.pos = pos
+                    pos, stack = self.rare(op, pos, stack, marks, memo)
+                    push = stack.append
+                    pop = stack.pop
+        finally:
+            self.pos = pos
+
+    def rare(  # noqa: C901
+        self,
+        op: int,
+        pos: int,
+        stack: list[object],
+        marks: list[list[object]],
+        memo: dict[int, object],
+    ) -> tuple[int, list[object]]:
+        """The opcodes that state dicts seldom hold. Returns the new position and stack."""
+        data = self.data
+        push = stack.append
+        pop = stack.pop
+        if op == 0x30:  # 0 POP
+            if stack:
+                pop()
+            else:
+                stack = marks.pop()
+        elif op == 0x31:  # 1 POP_MARK
+            stack = marks.pop()
+        elif op == 0x32:  # 2 DUP
+            push(stack[-1])
+        elif op == 0x46:  # F FLOAT
+            line, pos = self.line(pos)
+            push(_decimal(float, line, pos))
+        elif op == 0x49:  # I INT
+            line, pos = self.line(pos)
+            if line in (b"00", b"01"):
+                push(line == b"01")
+            else:
+                push(_integer(line, pos))
+        elif op == 0x4C:  # L LONG
+            line, pos = self.line(pos)
+            push(_integer(line.removesuffix(b"L"), pos))
+        elif op == 0x8B:  # LONG4
+            length = _INT4(data, pos)[0]
+            if length < 0:
+                raise FormatError(f"an integer at byte {pos:,} has a negative length")
+            raw, pos = self.take(pos + 4, length)
+            push(int.from_bytes(raw, "little", signed=True))
+        elif op == 0x53:  # S STRING
+            line, pos = self.line(pos)
+            if len(line) < 2 or line[0] != line[-1] or line[:1] not in (b"'", b'"'):
+                raise FormatError(f"a string before byte {pos:,} is not quoted")
+            try:
+                push(_python2_text(codecs.escape_decode(line[1:-1])[0]))  # type: ignore[attr-defined]
+            except ValueError:
+                raise FormatError(f"a string before byte {pos:,} has a broken escape") from None
+        elif op == 0x54:  # T BINSTRING
+            length = _INT4(data, pos)[0]
+            if length < 0:
+                raise FormatError(f"a string at byte {pos:,} has a negative length")
+            raw, pos = self.take(pos + 4, length)
+            push(_python2_text(raw))
+        elif op == 0x55:  # U SHORT_BINSTRING
+            raw, pos = self.take(pos + 1, data[pos])
+            push(_python2_text(raw))
+        elif op == 0x56:  # V UNICODE
+            line, pos = self.line(pos)
+            push(line.decode("raw-unicode-escape", "replace"))
+        elif op == 0x8D:  # BINUNICODE8
+            raw, pos = self.take(pos + 8, _UINT8(data, pos)[0])
+            push(_text(raw))
+        elif op == 0x42:  # B BINBYTES
+            raw, pos = self.take(pos + 4, _UINT4(data, pos)[0])
+            push(raw)
+        elif op == 0x43:  # C SHORT_BINBYTES
+            raw, pos = self.take(pos + 1, data[pos])
+            push(raw)
+        elif op == 0x8E:  # BINBYTES8
+            raw, pos = self.take(pos + 8, _UINT8(data, pos)[0])
+            push(raw)
+        elif op == 0x96:  # BYTEARRAY8
+            raw, pos = self.take(pos + 8, _UINT8(data, pos)[0])
+            push(bytearray(raw))
+        elif op == 0x97:  # NEXT_BUFFER
+            push(Record(GlobalRef("pickle", "out-of-band buffer"), ()))
+        elif op == 0x98:  # READONLY_BUFFER
+            stack[-1]  # noqa: B018  the buffer stays; an empty stack is an error
+        elif op in (0x64, 0x6C):  # d DICT, l LIST
+            items = stack
+            stack = marks.pop()
+            if op == 0x6C:
+                stack.append(items)
+            else:
+                pairs = Pairs()
+                _set_items(pairs, items, pos)
+                stack.append(pairs)
+        elif op == 0x8F:  # EMPTY_SET
+            push(InertSet([], frozen=False))
+        elif op == 0x90:  # ADDITEMS
+            items = stack
+            stack = marks.pop()
+            _append(stack[-1], items, pos)
+        elif op == 0x91:  # FROZENSET
+            items = stack
+            stack = marks.pop()
+            stack.append(InertSet(items, frozen=True))
+        elif op == 0x69:  # i INST
+            module, pos = self.line(pos)
+            name, pos = self.line(pos)
+            items = stack
+            stack = marks.pop()
+            stack.append(Record(self.reference(_text(module), _text(name)), tuple(items)))
+        elif op == 0x6F:  # o OBJ
+            items = stack
+            stack = marks.pop()
+            stack.append(Record(items[0], tuple(items[1:])))
+        elif op == 0x92:  # NEWOBJ_EX
+            kwargs = pop()
+            args = pop()
+            push(Record(pop(), args, kwargs))
+        elif op == 0x50:  # P PERSID
+            line, pos = self.line(pos)
+            push(PersistentRef(_text(line)))
+        elif op == 0x67:  # g GET
+            line, pos = self.line(pos)
+            key = _memo_key(line, pos)
+            if key not in memo:
+                raise FormatError(f"memo entry {key} before byte {pos:,} was never stored")
+            push(memo[key])
+        elif op == 0x70:  # p PUT
+            line, pos = self.line(pos)
+            memo[_memo_key(line, pos)] = stack[-1]
+        elif op in (0x82, 0x83, 0x84):  # EXT1, EXT2, EXT4
+            width = {0x82: 1, 0x83: 2, 0x84: 4}[op]
+            raw, pos = self.take(pos, width)
+            push(self.reference("copyreg", f"extension {int.from_bytes(raw, 'little')}"))
+        else:
+            raise FormatError(f"byte 0x{op:02x} at {pos - 1:,} is no pickle opcode")
+        return pos, stack
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "backslashreplace")
+
+
+def _python2_text(raw: bytes) -> str | bytes:
+    """Python 2 wrote text and bytes alike: ASCII is taken for text, the rest stays bytes."""
+    return raw.decode("ascii") if raw.isascii() else raw
+
+
+def _decimal(kind: type[float], line: bytes, pos: int) -> float:
+    try:
+        return kind(line)
+    except ValueError:
+        raise FormatError(f"a number before byte {pos:,} is none") from None
+
+
+def _integer(line: bytes, pos: int) -> int | HugeInt:
+    if len(line) > MAX_DIGITS:
+        return HugeInt(len(line))
+    try:
+        return int(line)
+    except ValueError:
+        raise FormatError(f"an integer before byte {pos:,} is none") from None
+
+
+def _memo_key(line: bytes, pos: int) -> int:
+    key = _integer(line, pos)
+    if not isinstance(key, int) or key < 0:
+        raise FormatError(f"a memo key before byte {pos:,} is out of range")
+    return key
+
+
+def _set_items(target: object, items: list[object], pos: int) -> None:
+    if len(items) % 2:
+        raise FormatError(f"a dict at byte {pos:,} gets a key without a value")
+    if type(target) is Pairs:
+        target.items += items
+    elif type(target) is Record:
+        if target.pairs is None:
+            target.pairs = []
+        target.pairs += items
+    else:
+        raise FormatError(f"byte {pos - 1:,} sets an item of something that is no dict")
+
+
+def _append(target: object, items: list[object], pos: int) -> None:
+    if type(target) is list:
+        target += items
+    elif type(target) is InertSet:
+        target.items += items
+    elif type(target) is Record:
+        if target.items is None:
+            target.items = []
+        target.items += items
+    else:
+        raise FormatError(f"byte {pos - 1:,} appends to something that is no list")
+
+
+def _build(target: object, state: object, pos: int) -> None:
+    if type(target) is Pairs or type(target) is Record:
+        target.state = state
+    else:
+        raise FormatError(f"byte {pos - 1:,} gives a state to something that is no object")

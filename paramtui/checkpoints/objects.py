@@ -1,0 +1,439 @@
+"""Walks an inert object graph into a listing: containers become nodes, tensors and values rows.
+
+The walk is iterative, so that a nest of any depth is walked; cycles are cut, and an object that
+is reached again is listed again (as `named_parameters(remove_duplicate=False)` does) up to a cap,
+since a few hundred bytes of pickle can describe a graph of exponential size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from paramtui.checkpoints.inert_pickle import GlobalRef, HugeInt, InertSet, Pairs, PersistentRef, Record
+from paramtui.checkpoints.numpy_pickle import dtype_code, numpy_scalar, raw_bytes
+from paramtui.checkpoints.rebuild import (
+    DTYPE_ALIASES,
+    MalformedError,
+    Rebuilder,
+    TensorSpec,
+    class_name,
+    class_ref,
+)
+from paramtui.core.dtypes import DTYPES
+from paramtui.core.listing import (
+    ARGUMENT,
+    ATTRIBUTE,
+    BUFFER,
+    ITEM,
+    PARAMETER,
+    ROOT,
+    SUBMODULE,
+    Key,
+    Listing,
+    Value,
+)
+from paramtui.core.text import safe_text
+
+if TYPE_CHECKING:
+    from paramtui.checkpoints.rebuild import Storages
+
+SCALARS = frozenset({bool, int, float, str, type(None), bytes, bytearray, HugeInt})
+# Rows that repeat objects listed before; beyond it a repeated object is one row that says so.
+MAX_REPEATED = 100_000
+# Keys in all listed paths together, once paths are deeper than `DEEP`: bounds the text of names.
+MAX_PATH_KEYS = 20_000_000
+DEEP = 1_000
+MAX_MALFORMED_WARNINGS = 20
+
+# What torch.nn.Module.__init__ puts into an instance for its own use.
+_MODULE_INTERNALS = frozenset(
+    {
+        "_parameters",
+        "_buffers",
+        "_modules",
+        "_non_persistent_buffers_set",
+        "_backward_pre_hooks",
+        "_backward_hooks",
+        "_is_full_backward_hook",
+        "_forward_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+        "_state_dict_hooks",
+        "_state_dict_pre_hooks",
+        "_load_state_dict_pre_hooks",
+        "_load_state_dict_post_hooks",
+        "_backend",
+    }
+)
+# torch.compile's notes about a tensor's sizes say nothing about its contents.
+_STATE_INTERNALS = ("_dynamo_", "_specialize_on", "_has_dynamo_dim_marking")
+
+
+# Key, step, object and kind: what a node gets from the container around it.
+_Child: TypeAlias = tuple[Key, int, object, str]
+
+
+class _Frame:
+    __slots__ = ("children", "ident", "node")
+
+    def __init__(self, node: int, ident: int, children: list[_Child]) -> None:
+        self.node = node
+        self.ident = ident
+        children.reverse()
+        self.children = children
+
+
+class ObjectWalker:
+    """Fills a listing from the object that a pickle describes."""
+
+    def __init__(self, listing: Listing, storages: Storages) -> None:
+        self.listing = listing
+        self.rebuilder = Rebuilder(storages)
+        self._open: dict[int, int] = {}
+        self._first_node: dict[int, int] = {}
+        self._repeated = 0
+        self._path_keys = 0
+        self._malformed = 0
+        self._too_deep = 0
+        self._too_often = 0
+
+    def walk(self, root: object, node: int = ROOT) -> None:
+        """Lists everything below `root`, which becomes `node`."""
+        add_node = self.listing.add_node
+        visit = self._visit
+        frames: list[_Frame] = []
+        visit(root, node, "tensor", frames)
+        while frames:
+            frame = frames[-1]
+            children = frame.children
+            above = frame.node
+            depth = len(frames)
+            while children:
+                key, step, found, kind = children.pop()
+                if depth > DEEP:
+                    self._path_keys += depth
+                    if self._path_keys > MAX_PATH_KEYS and type(found) not in (list, Pairs):
+                        self._too_deep += 1
+                        continue
+                visit(found, add_node(above, key, step), kind, frames)
+                if len(frames) > depth:
+                    break
+            else:
+                frames.pop()
+                self._open.pop(frame.ident, None)
+        self._warn()
+
+    def _warn(self) -> None:
+        warnings = self.listing.warnings
+        if self._malformed > MAX_MALFORMED_WARNINGS:
+            warnings.append(f"{self._malformed - MAX_MALFORMED_WARNINGS:,} more tensors are malformed")
+        if self._too_deep:
+            warnings.append(
+                f"{self._too_deep:,} entries nested deeper than {DEEP:,} levels are left out of the list"
+            )
+        if self._too_often:
+            warnings.append(
+                f"{self._too_often:,} entries repeat objects listed before and are not listed in full again"
+            )
+
+    def _value(self, node: int, type_name: str, value: object) -> None:
+        self.listing.values.append(Value(node, type_name, value))
+
+    def _visit(self, found: object, node: int, kind: str, frames: list[_Frame]) -> None:
+        shape_of = type(found)
+        if shape_of in SCALARS:
+            self._value(node, shape_of.__name__ if shape_of is not HugeInt else "int", _scalar(found))
+            return
+        if shape_of is Record or shape_of is PersistentRef:
+            try:
+                spec = self.rebuilder.tensor(found)
+            except MalformedError as error:
+                self._malformed += 1
+                if self._malformed <= MAX_MALFORMED_WARNINGS:
+                    name = safe_text(self.listing.node_name(node) or "the object")
+                    self.listing.warnings.append(f"{name}: not a readable tensor: {error}")
+                type_name = class_name(found) if type(found) is Record else "storage"
+                self._value(node, type_name, f"not a readable tensor: {error}")
+                return
+            if spec is not None:
+                self._tensor(spec, node, kind, frames)
+                return
+        ident = id(found)
+        if ident in self._open:
+            first = self.listing.node_name(self._open[ident])
+            self._value(node, _type_name(found), f"the same object as {safe_text(first) or 'the whole'}")
+            return
+        children = self._children(found, node, kind)
+        if not children:
+            return
+        if ident in self._first_node:
+            self._repeated += len(children)
+            if self._repeated > MAX_REPEATED:
+                self._too_often += 1
+                first = safe_text(self.listing.node_name(self._first_node[ident]))
+                self._value(node, _type_name(found), f"the same object as {first}")
+                return
+        else:
+            self._first_node[ident] = node
+        self._open[ident] = node
+        frames.append(_Frame(node, ident, children))
+
+    def _tensor(self, spec: TensorSpec, node: int, kind: str, frames: list[_Frame]) -> None:
+        if kind == "tensor" and spec.is_parameter:
+            kind = "parameter"
+        self.listing.add_tensor(
+            node,
+            kind=kind,
+            geometry=spec.geometry,
+            offset=spec.offset,
+            nbytes=spec.nbytes,
+            requires_grad=spec.requires_grad,
+            extra=spec.extra,
+            shape=spec.shape,
+        )
+        if spec.state:
+            children = [child for state in spec.state for child in _state(state, kind)]
+            children = [
+                child
+                for child in children
+                if not (type(child[0]) is str and child[0].startswith(_STATE_INTERNALS))
+            ]
+            if children:
+                ident = id(spec.state[0])
+                if ident not in self._open:
+                    self._open[ident] = node
+                    frames.append(_Frame(node, ident, children))
+
+    def _children(self, found: object, node: int, kind: str) -> list[_Child]:
+        """What lies below an object. What has nothing below it is listed as a value here."""
+        if type(found) is Pairs:
+            return self._dict(found, node, kind)
+        if type(found) is list or type(found) is tuple:
+            if SCALARS.issuperset(map(type, found)):
+                self._value(node, type(found).__name__, [_scalar(item) for item in found])
+                return []
+            return [(index, ITEM, item, kind) for index, item in enumerate(found)]
+        if type(found) is InertSet:
+            return self._set(found.items, node, kind, "frozenset" if found.frozen else "set")
+        if type(found) is GlobalRef:
+            name = DTYPE_ALIASES.get(found.name, found.name)
+            if found.module == "torch" and name in DTYPES:
+                self._value(node, "torch.dtype", f"torch.{name}")
+            else:
+                self._value(node, "global", found.full_name)
+            return []
+        if type(found) is Record:
+            return self._record(found, node, kind)
+        self._value(node, "persistent id", _short(found))
+        return []
+
+    def _dict(self, found: Pairs, node: int, kind: str) -> list[_Child]:
+        items = found.items
+        # state_dict() hangs its version numbers on the OrderedDict; PyTorch hides them too.
+        state = found.state
+        hidden = type(state) is Pairs and state.items[:1] == ["_metadata"] and len(state.items) == 2
+        rest = [] if state is None or hidden else _state(state, kind)
+        if not items and not rest:
+            self._value(node, found.cls.full_name if found.cls else "dict", {})
+            return []
+        if found.cls and found.cls.full_name != "collections.OrderedDict":
+            self.listing.node_class[node] = found.cls.full_name
+        return _items(items, kind) + rest
+
+    def _set(self, items: list[object], node: int, kind: str, type_name: str) -> list[_Child]:
+        if SCALARS.issuperset(map(type, items)):
+            self._value(node, type_name, [_scalar(item) for item in items])
+            return []
+        self.listing.node_class[node] = type_name
+        return [(index, ARGUMENT, item, kind) for index, item in enumerate(items)]
+
+    def _record(self, found: Record, node: int, kind: str) -> list[_Child]:
+        name = class_name(found)
+        args = found.args if type(found.args) is tuple else (found.args,)
+        if name == "collections.OrderedDict" and len(args) == 1 and type(args[0]) is list:
+            pairs = _pair_list(args[0])
+            if pairs is not None:
+                return _items(pairs + (found.pairs or []), kind)
+        if name in ("builtins.set", "builtins.frozenset") and len(args) == 1 and type(args[0]) is list:
+            return self._set(args[0], node, kind, name.removeprefix("builtins."))
+        plain = _plain(name, args, found)
+        if plain is not None:
+            self._value(node, *plain)
+            return []
+        if _is_module(found.state):
+            self.listing.node_class[node] = name
+            self.listing.modules.append(node)
+            return _module(found.state)  # type: ignore[arg-type]
+        self.listing.node_class[node] = name
+        self._value(node, name, _call(name, args))
+        children = [
+            (f"args[{index}]", ARGUMENT, arg, kind)
+            for index, arg in enumerate(args)
+            if type(arg) not in SCALARS and type(arg) is not GlobalRef and arg != () and class_ref(arg) is None
+        ]
+        if found.kwargs is not None:
+            children.append(("kwargs", ARGUMENT, found.kwargs, kind))
+        if found.state is not None:
+            children += _state(found.state, kind)
+        if found.items:
+            children += [(index, ITEM, item, kind) for index, item in enumerate(found.items)]
+        if found.pairs:
+            children += _items(found.pairs, kind)
+        return children
+
+
+def _items(items: list[object], kind: str, step: int = ITEM) -> list[_Child]:
+    """Children of a dict; what lies under an optimizer's ``state`` is optimizer state."""
+    keys = items[::2]
+    # "state" and "param_groups" together are what torch.optim.Optimizer.state_dict() gives.
+    optimizer = len(keys) < 20 and "state" in keys and "param_groups" in keys
+    children: list[_Child] = []
+    for index in range(0, len(items) - 1, 2):
+        key = items[index]
+        if type(key) is bytes:
+            key = key.decode("utf-8", "backslashreplace")
+        elif type(key) not in (str, int):
+            key = _key(key)
+        below = "optimizer" if optimizer and key == "state" else kind
+        children.append((key, step, items[index + 1], below))
+    return children
+
+
+def _key(key: object) -> Key:
+    """A key that is neither text nor an integer, so that its name can be written."""
+    if key is None or type(key) in (bool, float):
+        return key
+    if type(key) is tuple and SCALARS.issuperset(map(type, key)):
+        return tuple(_scalar(item) for item in key)
+    return _short(key)
+
+
+def _state(state: object, kind: str) -> list[_Child]:
+    """Attributes that BUILD would set: a dict, or a pair of dicts for classes with slots."""
+    if type(state) is Pairs:
+        return _items(state.items, kind, ATTRIBUTE)
+    if type(state) is tuple and len(state) == 2 and all(type(half) in (Pairs, type(None)) for half in state):
+        return [child for half in state if half is not None for child in _state(half, kind)]
+    return [("state", ARGUMENT, state, kind)]
+
+
+def _is_module(state: object) -> bool:
+    if type(state) is not Pairs:
+        return False
+    return all(
+        type(state.get(name)) in (Pairs, Record, list) for name in ("_parameters", "_buffers", "_modules")
+    )
+
+
+def _module(state: Pairs) -> list[_Child]:
+    """Parameters, buffers, attributes and submodules, in the order of ``named_parameters()``."""
+    children: list[_Child] = []
+    for slot, kind, step in (("_parameters", "parameter", PARAMETER), ("_buffers", "buffer", BUFFER)):
+        children += _items(_slot(state, slot), kind, step)
+    children += [
+        child for child in _items(state.items, "tensor", ATTRIBUTE) if child[0] not in _MODULE_INTERNALS
+    ]
+    children += [
+        child for child in _items(_slot(state, "_modules"), "tensor", SUBMODULE) if child[2] is not None
+    ]
+    return children
+
+
+def _slot(state: Pairs, name: str) -> list[object]:
+    found = state.get(name)
+    if type(found) is Pairs:
+        return found.items
+    if type(found) is Record and type(found.args) is tuple and len(found.args) == 1:
+        pairs = _pair_list(found.args[0]) or []
+        return pairs + (found.pairs or [])
+    return []
+
+
+def _pair_list(found: object) -> list[object] | None:
+    """Python 2 wrote OrderedDict as a call with a list of [key, value]."""
+    if type(found) is not list:
+        return None
+    flat: list[object] = []
+    for pair in found:
+        if type(pair) not in (list, tuple) or len(pair) != 2:  # type: ignore[arg-type]
+            return None
+        flat += pair  # type: ignore[operator]
+    return flat
+
+
+def _plain(name: str, args: tuple[object, ...], found: Record) -> tuple[str, object] | None:
+    """Type and value of the calls that stand for simple values."""
+    if found.state is None or name.startswith("numpy"):
+        scalar = numpy_scalar(found)
+        if scalar is not None:
+            return scalar
+        if name == "numpy.dtype":
+            code = dtype_code(found)
+            return "numpy.dtype", code[0] if code else _call(name, args)
+        if name in ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct"):
+            return "numpy.ndarray", _array_text(found)
+    if name == "torch.device":
+        return name, ":".join(str(arg) for arg in args if type(arg) in (str, int))
+    if name == "torch.Size" and len(args) == 1 and type(args[0]) is tuple:
+        return name, [_scalar(item) for item in args[0]]
+    if name == "torch.serialization._get_layout" and args:
+        return "torch.layout", _scalar(args[0])
+    if name == "builtins.complex" and len(args) == 2 and all(type(arg) is float for arg in args):
+        return "complex", complex(args[0], args[1])  # type: ignore[arg-type]
+    if name in ("_codecs.encode", "builtins.bytes", "builtins.bytearray"):
+        data = raw_bytes(found)
+        if data is not None:
+            return ("bytearray" if name == "builtins.bytearray" else "bytes"), data
+    return None
+
+
+def _array_text(found: Record) -> str:
+    state = found.state
+    if type(state) is tuple and len(state) > 2:
+        code = dtype_code(state[2])
+        return f"array of dtype {code[0] if code else 'unknown'}, shape {_short(state[1])}"
+    return "array"
+
+
+def _scalar(found: object) -> object:
+    if type(found) is HugeInt:
+        return f"an integer of {found.digits:,} digits"
+    return found
+
+
+def _type_name(found: object) -> str:
+    if type(found) is Record:
+        return class_name(found)
+    if type(found) is Pairs:
+        return found.cls.full_name if found.cls else "dict"
+    return type(found).__name__
+
+
+def _short(found: object) -> str:
+    """A few words about any object, never deeper than one level."""
+    if type(found) is int and found.bit_length() > 10_000:
+        return f"an integer of {found.bit_length():,} bits"
+    if type(found) in SCALARS:
+        return safe_text(repr(_scalar(found))[:80], 60)
+    if type(found) is GlobalRef:
+        return found.full_name
+    if type(found) is tuple or type(found) is list:
+        inside = ", ".join(
+            [_short(item) if type(item) in SCALARS or type(item) is GlobalRef else "…" for item in found[:6]]
+        )
+        more = ", …" if len(found) > 6 else "," if type(found) is tuple and len(found) == 1 else ""
+        return f"({inside}{more})" if type(found) is tuple else f"[{inside}{more}]"
+    if type(found) is Record:
+        return f"{class_name(found)}(…)"
+    return "…"
+
+
+def _call(name: str, args: tuple[object, ...]) -> str:
+    """The call that a record stands for, as Python would write it, cut to a line."""
+    shown = [_short(arg) for arg in args[:8] if type(arg) is not PersistentRef]
+    if name in ("builtins.getattr",) and len(args) == 2:
+        return f"{shown[0]}.{args[1]}" if type(args[1]) is str else name
+    short = name.rsplit(".", 1)[-1]
+    return f"{short}({', '.join(shown)}{', …' if len(args) > 8 else ''})"

@@ -1,0 +1,123 @@
+"""The table of formats: what a file begins with, and the module that reads it.
+
+A new format is one module and one row here. Modules are imported when matched.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from paramtui.checkpoints.files import RandomFile, os_error_text
+from paramtui.errors import FormatError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paramtui.checkpoints.source import CheckpointSource
+
+HEAD_BYTES: Final = 64
+
+
+def _is_safetensors(head: bytes, nbytes: int) -> bool:
+    # Eight bytes of length, then the header's opening brace.
+    return len(head) > 8 and head[8:9] == b"{" and head[:1] != b"{" and nbytes > 8
+
+
+def _is_zip(head: bytes, nbytes: int) -> bool:
+    return head.startswith(b"PK\x03\x04") and nbytes > 0
+
+
+def _is_legacy(head: bytes, nbytes: int) -> bool:
+    # The pickled magic number 0x1950a86a20f9469cfc6c, as LONG1 or as decimal text.
+    long1 = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+    return nbytes > 0 and (long1 in head[:24] or head.startswith(b"L119547037146038801333356L\n."))
+
+
+def _is_index(head: bytes, nbytes: int) -> bool:
+    return head.lstrip().startswith(b"{") and nbytes > 0
+
+
+class Format(NamedTuple):
+    """One row: how a format is recognised and who reads it."""
+
+    matches: Callable[[bytes, int], bool]
+    module: str
+    expected: str
+
+
+FORMATS: Final = (
+    Format(_is_zip, "torch_zip", "a zip archive of torch.save (50 4b 03 04)"),
+    Format(_is_legacy, "torch_legacy", "a torch.save file from before 1.6 (80 02 8a 0a 6c fc)"),
+    Format(_is_safetensors, "safetensors", "a .safetensors file (8 bytes of length, then 7b)"),
+    Format(_is_index, "sharded", "an index of shards (7b)"),
+)
+
+# Files that people mistake for checkpoints, told by their first bytes.
+_OTHERS: Final = (
+    (b"version https://git-lfs", "a Git LFS pointer; the checkpoint itself was not downloaded"),
+    (b"GGUF", "a GGUF file, which is not supported yet"),
+    (b"\x93NUMPY", "a NumPy array file, which is not supported yet"),
+    (b"\x89HDF", "an HDF5 file (Keras?), which is not a PyTorch checkpoint"),
+    (b"\x1f\x8b", "gzip-compressed data; decompress it first"),
+    (b"\x28\xb5\x2f\xfd", "zstd-compressed data; decompress it first"),
+    (b"<!DOCTYPE", "an HTML page; the download gave an error page instead of the checkpoint"),
+    (b"<html", "an HTML page; the download gave an error page instead of the checkpoint"),
+    (b"\x80\x02", "a plain pickle that torch.save did not write"),
+    (b"\x80\x03", "a plain pickle that torch.save did not write"),
+    (b"\x80\x04", "a plain pickle that torch.save did not write"),
+    (b"\x80\x05", "a plain pickle that torch.save did not write"),
+)
+
+
+def open_checkpoint(target: str) -> CheckpointSource:
+    """Opens a checkpoint file, an index of shards, or a directory that holds a checkpoint.
+
+    Raises:
+        TargetError: It is missing, not readable, or neither a file nor a directory.
+        FormatError: Its contents are of no known format, or damaged.
+    """
+    try:
+        mode = os.stat(target).st_mode  # noqa: PTH116  pathlib costs milliseconds at start
+    except OSError as error:
+        raise TargetError(os_error_text(error), where=target, hint=_nearby(target)) from None
+    except ValueError:
+        raise TargetError("is no file name", where=repr(target)) from None
+    if stat.S_ISDIR(mode):
+        sharded = import_module("paramtui.checkpoints.sharded")
+        return sharded.open_directory(target)  # type: ignore[no-any-return]
+    with RandomFile(target) as file:
+        head = file.read(0, min(HEAD_BYTES, file.nbytes))
+        for row in FORMATS:
+            if row.matches(head, file.nbytes):
+                module = import_module(f"paramtui.checkpoints.{row.module}")
+                return module.open_file(file, target)  # type: ignore[no-any-return]
+        raise _unknown(file, head)
+
+
+def _unknown(file: RandomFile, head: bytes) -> FormatError:
+    if not head:
+        return FormatError("is empty", where=file.path)
+    start = " ".join(f"{byte:02x}" for byte in head[:8])
+    expected = "; ".join(row.expected for row in FORMATS)
+    for magic, words in _OTHERS:
+        if head.startswith(magic):
+            return FormatError(f"is {words} (begins with {start})", where=file.path)
+    return FormatError(
+        f"is no checkpoint of a known format: begins with {start}", where=file.path, hint=f"expected {expected}"
+    )
+
+
+def _nearby(target: str) -> str | None:
+    """The entry of the same directory that is most like a missing name."""
+    folder, name = os.path.split(target)
+    try:
+        entries = os.listdir(folder or ".")[:2000]  # noqa: PTH208
+    except OSError:
+        return None
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, entries, 1)
+    return f"did you mean {os.path.join(folder, found[0])}?" if found else None  # noqa: PTH118

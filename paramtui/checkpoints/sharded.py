@@ -1,0 +1,196 @@
+"""Checkpoints in several files: Hugging Face indices, and directories of shards without one.
+
+An index is JSON with a ``weight_map`` from tensor name to file name, as written by
+``huggingface_hub`` (``serialization/_torch.py``) and by Transformers' ``save_pretrained``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from paramtui.checkpoints.files import RandomFile, os_error_text
+from paramtui.checkpoints.merging import append_listing
+from paramtui.checkpoints.safetensors import add_file, add_metadata, parse_strict
+from paramtui.checkpoints.source import CheckpointSource, Run
+from paramtui.core.gc_pause import paused_gc
+from paramtui.core.listing import Listing
+from paramtui.core.text import safe_text
+from paramtui.errors import FormatError, ParamtuiError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_INDEX: Final = 1 << 30
+_TORCH_SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt")
+# Hugging Face Trainer's checkpoints hold these beside the model's weights.
+_BESIDE_WEIGHTS: Final = ("training_args", "optimizer", "scheduler", "rng_state", "scaler", "random_states")
+
+
+def open_file(file: RandomFile, target: str) -> CheckpointSource:
+    """Opens the shards that an index names.
+
+    Raises:
+        FormatError: It is no index, or none of its shards can be read.
+    """
+    if file.nbytes > MAX_INDEX:
+        raise FormatError(f"is JSON of {file.nbytes:,} bytes, too large for an index", where=target)
+    fields = parse_strict(file.read(0, file.nbytes), target, at=0)
+    weight_map = fields.get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise FormatError(
+            "is JSON, but no index of shards: it has no weight_map from tensor names to files", where=target
+        )
+    folder = os.path.dirname(target)  # noqa: PTH120
+    shards = list(dict.fromkeys(weight_map.values()))
+    for shard in shards:
+        _refuse_escape(shard, target)
+    source = _open_shards(target, folder, shards)
+    _compare_with_index(source.listing, weight_map, set(shards))
+    return source
+
+
+def open_directory(target: str) -> CheckpointSource:
+    """Opens the checkpoint that a directory holds.
+
+    Raises:
+        TargetError: The directory holds none, or several to choose from.
+    """
+    try:
+        names = sorted(os.listdir(target))  # noqa: PTH208
+    except OSError as error:
+        raise TargetError(os_error_text(error), where=target) from None
+    indices = [name for name in names if name.endswith(".index.json")]
+    for suffix in (".safetensors.index.json", ".index.json"):
+        chosen = [name for name in indices if name.endswith(suffix)]
+        if len(chosen) == 1:
+            path = os.path.join(target, chosen[0])  # noqa: PTH118
+            with RandomFile(path) as file:
+                return open_file(file, path)
+        if chosen:
+            raise _choice(target, chosen, "indices")
+    tensors = [name for name in names if name.endswith(".safetensors")]
+    if tensors:
+        if len(tensors) == 1:
+            return _single(target, tensors[0])
+        source = _open_shards(target, target, tensors)
+        missing = _missing_numbers(tensors)
+        if missing:
+            source.listing.warnings.append(f"shards are missing: {missing}")
+        return source
+    saved = [name for name in names if name.endswith(_TORCH_SUFFIXES)]
+    weights = [name for name in saved if not name.startswith(_BESIDE_WEIGHTS)] or saved
+    if len(weights) == 1:
+        return _single(target, weights[0])
+    if weights and all(_shard_number(name) for name in weights):
+        source = _open_shards(target, target, weights)
+        missing = _missing_numbers(weights)
+        if missing:
+            source.listing.warnings.append(f"shards are missing: {missing}")
+        return source
+    if weights:
+        raise _choice(target, weights, "checkpoints")
+    held = ", ".join(safe_text(name, 40) for name in names[:4]) or "nothing"
+    raise TargetError(
+        f"is a directory without a checkpoint; it holds {held}{', …' if len(names) > 4 else ''}",
+        where=target,
+        hint="expected *.safetensors, *.index.json, or one of *.pt *.pth *.ckpt *.bin",
+    )
+
+
+def _single(folder: str, name: str) -> CheckpointSource:
+    from paramtui.checkpoints.registry import open_checkpoint
+
+    return open_checkpoint(os.path.join(folder, name))  # noqa: PTH118
+
+
+def _choice(target: str, names: list[str], what: str) -> TargetError:
+    shown = ", ".join(safe_text(name, 60) for name in names[:6])
+    return TargetError(
+        f"is a directory with {len(names)} {what}: {shown}{', …' if len(names) > 6 else ''}",
+        where=target,
+        hint="name one of them",
+    )
+
+
+def _refuse_escape(shard: str, target: str) -> None:
+    """An index from a stranger must not point at other people's files."""
+    parts = shard.replace("\\", "/").split("/")
+    if shard.startswith(("/", "\\")) or ".." in parts or not shard or "\0" in shard:
+        raise FormatError(
+            f"names a shard outside its directory: {safe_text(shard)!r}", where=target, hint="refused"
+        )
+
+
+def _open_shards(target: str, folder: str, shards: Iterable[str]) -> CheckpointSource:
+    """All tensors of several files as one listing; a shard that cannot be read is a warning."""
+    listing = Listing(target, "safetensors-sharded")
+    runs: list[Run] = []
+    metadata: dict[str, str] = {}
+    formats: set[str] = set()
+    failures: list[ParamtuiError] = []
+    with paused_gc():
+        for shard in shards:
+            path = os.path.join(folder, shard)  # noqa: PTH118
+            try:
+                with RandomFile(path) as file:
+                    head = file.read(0, min(4, file.nbytes))
+                    if shard.endswith(".safetensors") and head != b"PK\x03\x04":
+                        metadata.update(add_file(listing, runs, file, shard))
+                        formats.add("safetensors-sharded")
+                        continue
+                from paramtui.checkpoints.registry import open_checkpoint
+
+                opened = open_checkpoint(path)
+                append_listing(listing, runs, opened, shard)
+                formats.add("torch-sharded")
+            except ParamtuiError as error:
+                failures.append(error)
+                listing.warnings.append(f"shard {safe_text(shard)}: {safe_text(error.what)}; its tensors are missing")
+        if not formats:
+            if failures:
+                raise FormatError(f"none of its shards can be read; the first: {failures[0]}", where=target)
+            raise FormatError("names no shards", where=target)
+        if "torch-sharded" in formats:
+            listing.format = "torch-sharded"
+            listing.disjoint = False
+        add_metadata(listing, metadata)
+    return CheckpointSource(listing, runs)
+
+
+def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: set[str]) -> None:
+    names = set(listing.names)
+    absent = [name for name in weight_map if name not in names]
+    if absent:
+        listing.warnings.append(
+            f"the index names {len(absent):,} tensors that no readable shard holds,"
+            f" the first {safe_text(absent[0])}"
+        )
+    extra = len(names) - (len(weight_map) - len(absent))
+    if extra:
+        first = next(name for name in listing.names if name not in weight_map)
+        listing.warnings.append(
+            f"{extra:,} tensors of the {len(shards):,} shards are not in the index, the first {safe_text(first)}"
+        )
+
+
+def _shard_number(name: str) -> tuple[int, int] | None:
+    """(5, 17) of ``model-00005-of-00017.bin``."""
+    stem = name.rsplit(".", 1)[0]
+    parts = stem.rsplit("-", 3)
+    if len(parts) >= 3 and parts[-2] == "of" and parts[-1].isdecimal() and parts[-3].isdecimal():
+        return int(parts[-3]), int(parts[-1])
+    return None
+
+
+def _missing_numbers(names: list[str]) -> str:
+    numbers = [number for name in names if (number := _shard_number(name))]
+    if not numbers:
+        return ""
+    have = {number for number, _ in numbers}
+    total = min(max(total for _, total in numbers), 100_000)
+    # Some writers count from 0.
+    first = 0 if 0 in have else 1
+    missing = [str(number) for number in range(first, first + total) if number not in have]
+    more = f" and {len(missing) - 8:,} more" if len(missing) > 8 else ""
+    return f"{', '.join(missing[:8])}{more} of {total:,}" if missing else ""

@@ -1,0 +1,106 @@
+"""An opened checkpoint: its listing, and windows of its tensors read by offset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from paramtui.errors import ValuesError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paramtui.checkpoints.files import RandomFile
+    from paramtui.core.listing import Listing
+    from paramtui.core.source import Window
+
+NO_GRADIENTS = "a checkpoint stores no gradients"
+
+
+class Run(Protocol):
+    """One run of bytes that tensors lie in."""
+
+    nbytes: int
+    big_endian: bool
+
+    def read(self, begin: int, nbytes: int) -> bytes:
+        """Exactly `nbytes` bytes from byte `begin` of the run."""
+
+
+class FileRun:
+    """A range of a file."""
+
+    __slots__ = ("_begin", "_file", "big_endian", "nbytes")
+
+    def __init__(self, file: RandomFile, begin: int, nbytes: int, *, big_endian: bool = False) -> None:
+        self._file = file
+        self._begin = begin
+        self.nbytes = nbytes
+        self.big_endian = big_endian
+
+    def read(self, begin: int, nbytes: int) -> bytes:
+        """Bytes of the range, read from the file."""
+        return self._file.read(self._begin + begin, nbytes)
+
+
+class MemoryRun:
+    """Bytes that lay inside a pickle."""
+
+    __slots__ = ("_data", "big_endian", "nbytes")
+
+    def __init__(self, data: bytes, *, big_endian: bool) -> None:
+        self._data = data
+        self.nbytes = len(data)
+        self.big_endian = big_endian
+
+    def read(self, begin: int, nbytes: int) -> bytes:
+        """A copy of some of the bytes."""
+        return self._data[begin : begin + nbytes]
+
+
+class CheckpointSource:
+    """The `Reader` of a checkpoint file or directory.
+
+    Attributes:
+        listing: What the checkpoint holds.
+        runs: Its runs of bytes, by location.
+    """
+
+    def __init__(self, listing: Listing, runs: list[Run]) -> None:
+        self.listing = listing
+        self.runs = runs
+        listing.reasons.setdefault("gradients", NO_GRADIENTS)
+        listing.reasons.setdefault("edit", "editing is not available yet")
+        listing.reasons.setdefault("statistics", "statistics are not available yet")
+
+    def read(self, location: int, begin: int, nbytes: int) -> bytes:
+        """Bytes of a run, checked against its length."""
+        run = self.runs[location]
+        if begin < 0 or begin + nbytes > run.nbytes:
+            raise ValuesError(
+                f"bytes {begin:,} to {begin + nbytes:,} lie outside the {run.nbytes:,} bytes stored"
+            )
+        return run.read(begin, nbytes)
+
+    def big_endian(self, location: int) -> bool:
+        """Whether the numbers of a run are big-endian."""
+        return self.runs[location].big_endian
+
+    def nbytes(self, location: int) -> int:
+        """Length of a run."""
+        return self.runs[location].nbytes
+
+    def read_window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
+        """The cells at the crossings of `picks`, one sequence of indices per dimension.
+
+        Raises:
+            ValuesError: The values cannot be read; the message says why.
+        """
+        from paramtui.core.windows import read_window
+
+        return read_window(self.listing, self, tensor, picks)
+
+    async def window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
+        """`read_window`, off the event loop's thread."""
+        import asyncio  # costs 20 ms that listing need not pay
+
+        return await asyncio.to_thread(self.read_window, tensor, picks)

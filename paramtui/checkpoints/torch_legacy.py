@@ -1,0 +1,186 @@
+"""Reads what ``torch.save`` wrote before PyTorch 1.6: pickles in a row, then the storages.
+
+The layout is that of ``torch/serialization.py`` (`_legacy_save`, `_legacy_load`): a magic number, a
+protocol version, facts about the machine, the object, the keys of the storages, and for each key
+eight bytes of length (in elements) and the elements.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from paramtui.checkpoints.inert_pickle import GlobalRef, Pairs, Pickle, TruncatedPickleError, read_pickle
+from paramtui.checkpoints.objects import ObjectWalker
+from paramtui.checkpoints.rebuild import STORAGE_CLASSES, StorageRef
+from paramtui.checkpoints.source import CheckpointSource, FileRun
+from paramtui.checkpoints.torch_zip import MAX_PICKLE, PickledStorages
+from paramtui.core.dtypes import ITEMSIZE
+from paramtui.core.gc_pause import paused_gc
+from paramtui.core.listing import Listing
+from paramtui.core.text import safe_text
+from paramtui.errors import FormatError
+
+if TYPE_CHECKING:
+    from paramtui.checkpoints.files import RandomFile
+
+PROTOCOL: Final = 1001
+_FIRST_READ: Final = 1 << 20
+
+
+class _PickleRow:
+    """Pickles one after the other, of lengths that only reading them tells."""
+
+    def __init__(self, file: RandomFile) -> None:
+        self.file = file
+        self.pos = 0
+        self._begin = 0
+        self._buffer = file.read(0, min(_FIRST_READ, file.nbytes))
+
+    def next(self) -> Pickle:
+        while True:
+            try:
+                pickle = read_pickle(self._buffer, self.pos - self._begin)
+            except TruncatedPickleError:
+                self._grow()
+                continue
+            except FormatError as error:
+                raise FormatError(
+                    error.what, where=f"{self.file.path}, pickle at byte {self.pos:,}"
+                ) from None
+            self.pos = self._begin + pickle.end
+            return pickle
+
+    def _grow(self) -> None:
+        """Reads four times as much; what was parsed twice adds up to a third at most."""
+        have = len(self._buffer) - (self.pos - self._begin)
+        wanted = min(max(4 * have, _FIRST_READ), self.file.nbytes - self.pos)
+        if wanted <= have:
+            raise FormatError(
+                f"is cut: the pickle at byte {self.pos:,} does not end before the file does"
+                f" (byte {self.file.nbytes:,})",
+                where=self.file.path,
+            )
+        if wanted > MAX_PICKLE:
+            raise FormatError(f"its pickle at byte {self.pos:,} is too large", where=self.file.path)
+        self._begin = self.pos
+        self._buffer = self.file.read(self.pos, wanted)
+
+
+class LegacyStorages(PickledStorages):
+    """Storages that follow the pickles, in the order of the list of keys.
+
+    Where a storage starts follows from the lengths of those before it, and a length is in
+    elements: the types come from the object's references, which is why those are read first.
+    """
+
+    def __init__(self, listing: Listing, file: RandomFile, begin: int, keys: list[str], *, big_endian: bool):
+        super().__init__(listing)
+        self.file = file
+        self.big_endian = big_endian
+        self.itemsizes: dict[str, int] = {}
+        self._begin = begin
+        self._keys = keys
+        self._places: dict[str, tuple[int, int, str | None]] | None = None
+        self._locations: dict[str, int] = {}
+
+    def _find(self) -> dict[str, tuple[int, int, str | None]]:
+        """Byte, length and problem of each storage, by key."""
+        places: dict[str, tuple[int, int, str | None]] = {}
+        pos = self._begin
+        lost: str | None = None
+        for key in self._keys:
+            shown = safe_text(key)
+            itemsize = self.itemsizes.get(key)
+            if lost is None and itemsize is None:
+                lost = f"the type of storage {shown} is unknown, so nothing after it can be found"
+            if lost is None and pos + 8 > self.file.nbytes:
+                lost = f"the file is cut before storage {shown} (byte {self.file.nbytes:,})"
+            if lost is not None or itemsize is None:
+                places[key] = (0, 0, lost)
+                continue
+            numel = int.from_bytes(self.file.read(pos, 8), "little", signed=True)
+            pos += 8
+            nbytes = numel * itemsize
+            if numel < 0 or pos + nbytes > self.file.nbytes:
+                lost = (
+                    f"storage {shown} claims {numel:,} elements at byte {pos:,} of {self.file.nbytes:,}"
+                    " (is the file cut?)"
+                )
+                places[key] = (pos, max(0, self.file.nbytes - pos), lost)
+                continue
+            places[key] = (pos, nbytes, None)
+            pos += nbytes
+        if lost is None and pos < self.file.nbytes:
+            self.listing.warnings.append(f"{self.file.nbytes - pos:,} bytes follow the last storage")
+        return places
+
+    def resolve(self, pid: tuple[object, ...], key: str, dtype: str | None) -> StorageRef:
+        """The storage that ("storage", class, key, device, numel, view) names."""
+        if self._places is None:
+            self._places = self._find()
+        place = self._places.get(key)
+        if place is None:
+            return StorageRef(-1, dtype, 0, 0, f"its storage {safe_text(key)} is not in the file")
+        begin, nbytes, problem = place
+        location = self._locations.get(key)
+        if location is None:
+            run = FileRun(self.file, begin, nbytes, big_endian=self.big_endian)
+            location = self._locations[key] = self.add(key, run)
+        view = pid[5] if len(pid) > 5 else None
+        if view is None:
+            return StorageRef(location, dtype, 0, nbytes, problem)
+        itemsize = ITEMSIZE[dtype] if dtype else 1
+        if type(view) is not tuple or len(view) != 3 or not all(type(n) is int and n >= 0 for n in view[1:]):
+            return StorageRef(location, dtype, 0, 0, "its view of a storage is not an offset and a length")
+        start, length = view[1] * itemsize, view[2] * itemsize
+        if start + length > nbytes:
+            problem = problem or f"it is a view that reaches past storage {safe_text(key)}"
+        return StorageRef(location, dtype, start, length, problem)
+
+
+def open_file(file: RandomFile, target: str) -> CheckpointSource:
+    """Opens a file of the format before PyTorch 1.6.
+
+    Raises:
+        FormatError: A pickle is damaged or cut.
+    """
+    listing = Listing(target, "torch-legacy")
+    row = _PickleRow(file)
+    with paused_gc():
+        row.next()
+        version = row.next().root
+        if version != PROTOCOL:
+            listing.warnings.append(f"its protocol version is not {PROTOCOL}")
+        machine = row.next().root
+        little = machine.get("little_endian") if type(machine) is Pairs else True
+        pickle = row.next()
+        keys = _storage_keys(row, listing)
+        listing.globals = pickle.globals
+        storages = LegacyStorages(listing, file, row.pos, keys, big_endian=little is False)
+        storages.itemsizes = _itemsizes(pickle.storage_ids)
+        ObjectWalker(listing, storages).walk(pickle.root)
+    return CheckpointSource(listing, storages.runs)
+
+
+def _storage_keys(row: _PickleRow, listing: Listing) -> list[str]:
+    try:
+        keys = row.next().root
+    except FormatError as error:
+        listing.warnings.append(f"the list of storages is missing, so no values can be read: {error}")
+        return []
+    if type(keys) is not list:
+        listing.warnings.append("the list of storages is none, so no values can be read")
+        return []
+    return [key if type(key) is str else str(key) for key in keys if type(key) in (str, int)]
+
+
+def _itemsizes(pids: list[object]) -> dict[str, int]:
+    """Bytes of an element of each storage, by key, from all references in the object."""
+    out: dict[str, int] = {}
+    for pid in pids:
+        if type(pid) is tuple and len(pid) > 4 and pid[0] in ("storage", b"storage"):
+            kind, key = pid[1], pid[2]
+            if type(kind) is GlobalRef and kind.name in STORAGE_CLASSES and type(key) in (str, int):
+                dtype = STORAGE_CLASSES[kind.name]
+                out.setdefault(str(key), ITEMSIZE[dtype] if dtype else 1)
+    return out

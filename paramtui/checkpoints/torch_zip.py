@@ -1,0 +1,170 @@
+"""Reads what ``torch.save`` writes since PyTorch 1.6: a zip archive with ``data.pkl``.
+
+The layout is that of ``torch/serialization.py`` (`_save`, `_load`): one directory with
+``data.pkl``, ``byteorder``, ``data/<key>`` for each storage, and ``version``. TorchScript archives
+and exported programs are such archives too, with more inside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from paramtui.checkpoints.inert_pickle import read_pickle
+from paramtui.checkpoints.objects import ObjectWalker
+from paramtui.checkpoints.rebuild import MalformedError, StorageRef
+from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run
+from paramtui.checkpoints.zip_directory import DEFLATED, STORED, RecordRun, ZipDirectory
+from paramtui.core.gc_pause import paused_gc
+from paramtui.core.listing import Geometry, Listing, Location
+from paramtui.core.text import safe_text
+from paramtui.errors import FormatError, ParamtuiError, ValuesError
+
+if TYPE_CHECKING:
+    from paramtui.checkpoints.files import RandomFile
+
+MAX_PICKLE: Final = 1 << 30
+
+
+class PickledStorages:
+    """Runs of bytes that a pickle's tensors lie in: those outside it, and those inside."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+        self.runs: list[Run] = []
+
+    def add(self, key: str | None, run: Run) -> int:
+        """Numbers a run of bytes and returns its location."""
+        self.listing.locations.append(Location(key, run.nbytes))
+        self.runs.append(run)
+        return len(self.runs) - 1
+
+    def add_memory(self, data: bytes, *, big_endian: bool) -> int:
+        """Keeps bytes that lay inside the pickle."""
+        return self.add(None, MemoryRun(data, big_endian=big_endian))
+
+    def small_integers(self, geometry: Geometry, limit: int) -> list[int]:
+        """The elements of a contiguous int64 tensor of at most `limit` elements."""
+        count = 1
+        for size in geometry.shape:
+            count *= size
+        if count > limit or geometry.location < 0:
+            raise MalformedError(f"its table of {count:,} sizes is too large")
+        run = self.runs[geometry.location]
+        raw = run.read(geometry.begin, count * 8)
+        order = "big" if run.big_endian else "little"
+        return [
+            int.from_bytes(raw[at : at + 8], order, signed=True)  # type: ignore[arg-type]
+            for at in range(0, len(raw), 8)
+        ]
+
+
+class ZipStorages(PickledStorages):
+    """Storages of a zip archive: the records below ``data/``."""
+
+    def __init__(self, listing: Listing, directory: ZipDirectory, folder: str, *, big_endian: bool) -> None:
+        super().__init__(listing)
+        self.directory = directory
+        self.folder = folder
+        self.big_endian = big_endian
+        self._locations: dict[str, int] = {}
+        self._known: dict[tuple[str, str | None], StorageRef] = {}
+
+    def resolve(self, pid: tuple[object, ...], key: str, dtype: str | None) -> StorageRef:  # noqa: ARG002
+        """The record that ("storage", class, key, device, numel) names."""
+        known = self._known.get((key, dtype))
+        if known is not None:
+            return known
+        index = self.directory.index.get(self.folder + key)
+        if index is None:
+            return StorageRef(-1, dtype, 0, 0, f"its storage {safe_text(key)!r} is not in the file")
+        location = self._locations.get(key)
+        if location is None:
+            run = RecordRun(self.directory, index, self.big_endian)
+            location = self._locations[key] = self.add(key, run)
+        problem = None
+        if self.directory.method[index] not in (STORED, DEFLATED):
+            problem = f"its storage {safe_text(key)!r} is packed by an unknown method"
+        known = StorageRef(location, dtype, 0, self.directory.nbytes[index], problem)
+        self._known[key, dtype] = known
+        return known
+
+
+def open_file(file: RandomFile, target: str) -> CheckpointSource:
+    """Opens an archive that ``torch.save``, ``torch.jit.save`` or ``torch.export.save`` wrote.
+
+    Raises:
+        FormatError: It is no zip archive, a damaged one, or one without a readable pickle.
+    """
+    directory = ZipDirectory(file)
+    listing = Listing(target, "torch-zip")
+    pickles = [name for name in directory.names if name == "data.pkl" or name.endswith("/data.pkl")]
+    top = [name for name in pickles if name.count("/") <= 1]
+    if len(top) > 1:
+        raise FormatError(
+            f"has {len(top)} records data.pkl ({', '.join(safe_text(name, 40) for name in top[:3])});"
+            " which one counts cannot be told",
+            where=file.path,
+        )
+    if not top:
+        _refuse_without_pickle(directory)
+    main = top[0]
+    folder = main.removesuffix("data.pkl")
+    _note_kind(listing, directory, folder)
+    if directory.prefix:
+        listing.warnings.append(f"{directory.prefix:,} bytes stand before the archive; torch.load refuses that")
+    storages = ZipStorages(
+        listing, directory, f"{folder}data/", big_endian=_big_endian(listing, directory, folder)
+    )
+    try:
+        content = directory.content(main, MAX_PICKLE)
+    except ValuesError as error:
+        raise FormatError(error.what, where=file.path) from None
+    with paused_gc():
+        try:
+            pickle = read_pickle(content)
+        except FormatError as error:
+            raise FormatError(error.what, where=f"{file.path}, {safe_text(main)}") from None
+        del content
+        listing.globals = pickle.globals
+        ObjectWalker(listing, storages).walk(pickle.root)
+    return CheckpointSource(listing, storages.runs)
+
+
+def _note_kind(listing: Listing, directory: ZipDirectory, folder: str) -> None:
+    """Says which kind of archive it is when it holds more than tensors."""
+    has = directory.index
+    if f"{folder}constants.pkl" in has or any(name.startswith(f"{folder}code/") for name in has):
+        listing.format = "torchscript"
+        listing.warnings.append("a TorchScript archive: its code is neither shown nor run")
+    elif _is_export(directory):
+        listing.format = "torch-export"
+
+
+def _is_export(directory: ZipDirectory) -> bool:
+    return any(
+        name.endswith(("archive_format", "serialized_exported_program.json", "models/model.json"))
+        for name in directory.names
+    )
+
+
+def _refuse_without_pickle(directory: ZipDirectory) -> None:
+    names = [safe_text(name, 40) for name in directory.names[:3]]
+    raise FormatError(
+        f"is a zip archive without data.pkl, so torch.save did not write it; it holds {len(directory.names):,}"
+        f" records ({', '.join(names)}{', …' if len(directory.names) > 3 else ''})",
+        where=directory.file.path,
+    )
+
+
+def _big_endian(listing: Listing, directory: ZipDirectory, folder: str) -> bool:
+    name = f"{folder}byteorder"
+    if name not in directory.index:
+        return False
+    try:
+        order = directory.content(name, 100)
+    except ParamtuiError as error:
+        listing.warnings.append(f"byteorder: {error}; little-endian is assumed")
+        return False
+    if order not in (b"little", b"big"):
+        listing.warnings.append("the byteorder record says neither little nor big; little is assumed")
+    return order == b"big"

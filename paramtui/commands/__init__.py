@@ -1,0 +1,1 @@
+"""What each command prints: text for people, JSON for programs."""

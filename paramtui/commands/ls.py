@@ -1,0 +1,362 @@
+"""``paramtui ls``: the tree of a target, or one line a tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paramtui.core.jsonable import jsonable
+from paramtui.core.text import bytes_text, count_text, key_text, safe_text, shape_text
+from paramtui.core.tree import Tree, natural_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from paramtui.core.listing import Listing
+
+# Deeper rows are not indented further; a name is cut before it pushes the facts off the line.
+MAX_INDENT = 40
+MAX_NAME_COLUMN = 60
+# Rows nested deeper than this are summed up in one line unless --depth asks for more.
+DEFAULT_DEPTH = 200
+
+
+class Selection:
+    """The tensors and values of a listing that the patterns keep."""
+
+    def __init__(self, listing: Listing, patterns: Sequence[str]) -> None:
+        self.listing = listing
+        self.narrowed = bool(patterns)
+        if not patterns:
+            self.tensors: Sequence[int] = range(len(listing))
+            self.values: Sequence[int] = range(len(listing.values))
+            return
+        matches = _matcher(patterns)
+        self.tensors = [tensor for tensor, name in enumerate(listing.names) if matches(name)]
+        self.values = [
+            index for index, value in enumerate(listing.values) if matches(listing.node_name(value.node))
+        ]
+
+    def groups(self) -> list[tuple[str, list[int]]]:
+        """Kind and chosen members of each group that shares memory, two members at least."""
+        chosen = set(self.tensors) if self.narrowed else None
+        out = []
+        for group in self.listing.sharing.groups:
+            members = [tensor for tensor in group.members if chosen is None or tensor in chosen]
+            if len(members) > 1:
+                out.append((group.kind, members))
+        return out
+
+
+def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    import re
+    from fnmatch import translate
+
+    compiled = [re.compile(translate(pattern)).match for pattern in patterns]
+    return lambda name: any(match(name) for match in compiled)
+
+
+def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
+    """The listing as one JSON object, in pieces."""
+    import json
+
+    def text(value: object) -> str:
+        return json.dumps(value, separators=(", ", ": "))
+
+    yield f'{{"target": {text(listing.target)}, "format": {text(listing.format)},\n "tensors": ['
+    separator = "\n  "
+    names = listing.names
+    for tensor in selection.tensors:
+        yield separator + text(_tensor_entry(listing, tensor, names[tensor]))
+        separator = ",\n  "
+    yield '],\n "values": ['
+    separator = "\n  "
+    for index in selection.values:
+        value = listing.values[index]
+        path = listing.path(value.node)
+        entry = {
+            "name": listing.node_name(value.node),
+            "path": [_json_key(key) for key in path],
+            "type": value.type_name,
+            "value": jsonable(value.value),
+        }
+        yield separator + text(entry)
+        separator = ",\n  "
+    modules = [
+        {
+            "name": listing.node_name(node),
+            "path": [_json_key(key) for key in listing.path(node)],
+            "class": listing.node_class[node],
+        }
+        for node in listing.modules
+    ]
+    yield f'],\n "modules": {text(modules)},\n "shared": '
+    yield text([[names[member] for member in members] for _, members in selection.groups()])
+    yield f',\n "globals": {text(listing.globals)},\n "warnings": {text(all_warnings(listing))},\n "totals": '
+    totals = listing.totals(selection.tensors if selection.narrowed else None)
+    yield text(totals._asdict()) + "}\n"
+
+
+def _json_key(key: object) -> str | int:
+    return key if isinstance(key, str) or type(key) is int else key_text(key)
+
+
+def _tensor_entry(listing: Listing, tensor: int, name: str) -> dict[str, object]:
+    stride = listing.stride[tensor]
+    entry: dict[str, object] = {
+        "id": tensor,
+        "name": name,
+        "path": [_json_key(key) for key in listing.path(listing.node[tensor])],
+        "kind": listing.kind[tensor],
+        "dtype": listing.dtype[tensor],
+        "shape": list(listing.shape[tensor]),
+        "stride": None if stride is None else list(stride),
+        "offset": listing.offset[tensor],
+        "storage": listing.storage(tensor),
+        "nbytes": listing.nbytes[tensor],
+        "requires_grad": listing.requires_grad[tensor],
+    }
+    extra = listing.extras.get(tensor)
+    if extra is not None:
+        if extra.class_name:
+            entry["class"] = extra.class_name
+        if extra.layout:
+            entry["layout"] = extra.layout
+        if extra.quantizer:
+            entry["quantization"] = extra.quantizer.scheme
+        if extra.problem:
+            entry["problem"] = extra.problem
+    return entry
+
+
+def all_warnings(listing: Listing) -> list[str]:
+    """What the reader warned of, and names that several tensors have."""
+    warnings = list(listing.warnings)
+    names = listing.names
+    if len(set(names)) < len(names):
+        seen: set[str] = set()
+        twice: dict[str, None] = {}
+        for name in names:
+            if name in seen:
+                twice[name] = None
+            seen.add(name)
+        shown = ", ".join(safe_text(name) or "(tensor)" for name in list(twice)[:5])
+        warnings.append(
+            f"{len(twice):,} names belong to several tensors ({shown}{', …' if len(twice) > 5 else ''});"
+            " give key paths to tell them apart"
+        )
+    return warnings
+
+
+def title(listing: Listing, selection: Selection) -> str:
+    """One line: what it is and how big."""
+    totals = listing.totals(selection.tensors if selection.narrowed else None)
+    parts = [
+        safe_text(listing.target),
+        listing.format,
+        f"{totals.tensors:,} tensor{'' if totals.tensors == 1 else 's'}",
+        f"{count_text(totals.elements)} elements",
+        bytes_text(totals.nbytes),
+    ]
+    if totals.unique_nbytes != totals.nbytes:
+        parts.append(f"{count_text(totals.unique_elements)} unique in {bytes_text(totals.unique_nbytes)}")
+    return "  ".join(parts)
+
+
+def tensor_facts(listing: Listing, tensor: int) -> tuple[str, str, str]:
+    """dtype with kind or layout, shape, and size of a tensor, as text."""
+    extra = listing.extras.get(tensor)
+    dtype = safe_text(listing.dtype[tensor])
+    if extra is not None and extra.layout:
+        dtype = f"{dtype} {extra.layout}"
+    return dtype, shape_text(listing.shape[tensor]), bytes_text(listing.nbytes[tensor])
+
+
+def group_letters(groups: Sequence[tuple[str, list[int]]]) -> dict[int, str]:
+    """The letter of the group that each tensor is in: A to Z, then AA, AB ..."""
+    letters: dict[int, str] = {}
+    for index, (_, members) in enumerate(groups):
+        for member in members:
+            letters[member] = letter(index)
+    return letters
+
+
+def letter(index: int) -> str:
+    """A, B, ..., Z, AA, AB, ..."""
+    text = ""
+    index += 1
+    while index:
+        index, digit = divmod(index - 1, 26)
+        text = chr(65 + digit) + text
+    return text
+
+
+def ls_flat(listing: Listing, selection: Selection, order: str) -> Iterator[str]:
+    """One line a tensor: name, dtype, shape, size."""
+    yield title(listing, selection) + "\n"
+    names = listing.names
+    tensors = list(selection.tensors)
+    if order == "name":
+        tensors.sort(key=lambda tensor: natural_key(names[tensor]))
+    elif order == "size":
+        tensors.sort(key=lambda tensor: -listing.nbytes[tensor])
+    elif order == "dtype":
+        tensors.sort(key=lambda tensor: listing.dtype[tensor])
+    elif order == "shape":
+        tensors.sort(key=lambda tensor: tuple(size or 0 for size in listing.shape[tensor]))
+    rows = [(safe_text(names[tensor]) or "(tensor)", *tensor_facts(listing, tensor)) for tensor in tensors]
+    widths = [min(max((len(row[column]) for row in rows), default=0), limit) for column, limit in ((0, 80), (1, 20), (2, 30))]
+    groups = selection.groups()
+    letters = group_letters(groups)
+    for tensor, (name, dtype, shape, size) in zip(tensors, rows, strict=True):
+        line = f"{name:<{widths[0]}}  {dtype:<{widths[1]}}  {shape:<{widths[2]}}  {size:>8}"
+        yield _marked(listing, tensor, line, letters) + "\n"
+    yield from _foot(listing, groups)
+
+
+def _marked(listing: Listing, tensor: int, line: str, letters: dict[int, str]) -> str:
+    if tensor in letters:
+        line += f"  ={letters[tensor]}"
+    problem = listing.problem(tensor)
+    if problem and (listing.extras[tensor].layout not in ("meta", "wrapper")):
+        line += f"  ? {problem}"
+    return line
+
+
+def _foot(listing: Listing, groups: Sequence[tuple[str, list[int]]]) -> Iterator[str]:
+    """Legend of the groups, and warnings."""
+    names = listing.names
+    words = {"alias": "the same memory", "overlap": "overlapping memory"}
+    for index, (kind, members) in enumerate(groups[:50]):
+        shown = ", ".join(safe_text(names[member]) or "(tensor)" for member in members[:6])
+        more = f" and {len(members) - 6} more" if len(members) > 6 else ""
+        yield f"={letter(index)} {words[kind]}: {shown}{more}\n"
+    if len(groups) > 50:
+        yield f"and {len(groups) - 50:,} more groups that share memory\n"
+    for warning in all_warnings(listing):
+        yield f"warning: {safe_text(warning, 500)}\n"
+
+
+def ls_tree(listing: Listing, selection: Selection, order: str, depth: int | None) -> Iterator[str]:
+    """The tree with totals, indented by depth."""
+    yield title(listing, selection) + "\n"
+    narrowed = selection.narrowed
+    tree = Tree(
+        listing,
+        order=order,
+        tensors=selection.tensors if narrowed else None,
+        values=selection.values if narrowed else None,
+    )
+    groups = selection.groups()
+    letters = group_letters(groups)
+    rows, names = _shown_rows(tree, depth)
+    yield from _tree_lines(tree, rows, names, letters)
+    yield from _foot(listing, groups)
+
+
+def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
+    """Rows down to `depth` and their indented labels; a negative row ``-r - 1`` stands for what lies below r."""
+    limit = DEFAULT_DEPTH if depth is None else depth
+    depths, ends, labels = tree.depth, tree.end, tree.label
+    root_shown = len(tree) == 1 or tree.tensor[0] >= 0 or tree.value[0] >= 0
+    first = 0 if root_shown else 1
+    indents = ["  " * min(level, MAX_INDENT) for level in range(MAX_INDENT + 1)]
+    rows: list[int] = []
+    names: list[str] = []
+    shown: dict[str, str] = {"": "(empty)"}
+    row = first
+    size = len(tree)
+    while row < size:
+        label = labels[row]
+        text = shown.get(label)
+        if text is None:
+            text = shown[label] = safe_text(label)
+        level = depths[row]
+        rows.append(row)
+        names.append(indents[min(level - first, MAX_INDENT)] + text)
+        if level >= limit:
+            if depth is None and ends[row] > row + 1:
+                rows.append(-row - 1)
+                names.append(indents[min(level - first + 1, MAX_INDENT)])
+            row = ends[row]
+        else:
+            row += 1
+    if root_shown and not labels[0]:
+        names[0] = "(tensor)" if tree.tensor[0] >= 0 else "(value)" if tree.value[0] >= 0 else "(nothing)"
+    return rows, names
+
+
+def _tree_lines(tree: Tree, rows: list[int], names: list[str], letters: dict[int, str]) -> Iterator[str]:
+    listing = tree.listing
+    dtypes, shapes, sizes = listing.dtype, listing.shape, listing.nbytes
+    tensors, values = tree.tensor, tree.value
+    extras = listing.extras
+    classes = listing.node_class
+    # The same dtype, shape and size stand on thousands of rows: each is written once.
+    facts: dict[tuple[object, ...], tuple[str, str, str]] = {}
+    keys: list[tuple[object, ...] | None] = []
+    for row in rows:
+        tensor = tensors[row] if row >= 0 else -1
+        if tensor < 0:
+            keys.append(None)
+            continue
+        key = (dtypes[tensor], shapes[tensor], sizes[tensor], tensor if tensor in extras else -1)
+        keys.append(key)
+        if key not in facts:
+            facts[key] = tensor_facts(listing, tensor)
+    width = min(max(map(len, names), default=0), MAX_NAME_COLUMN)
+    dtype_width = min(max((len(fact[0]) for fact in facts.values()), default=0), 20)
+    shape_width = min(max((len(fact[1]) for fact in facts.values()), default=0), 30)
+    tails: dict[tuple[object, ...], str] = {
+        key: f"  {fact[0]:<{dtype_width}}  {fact[1]:<{shape_width}}  {fact[2]:>8}" for key, fact in facts.items()
+    }
+    for row, name, key in zip(rows, names, keys, strict=True):
+        if key is not None:
+            tensor = tensors[row]
+            line = name.ljust(width) + tails[key]
+            if tensor in letters or tensor in extras:
+                line = _marked(listing, tensor, line, letters)
+            yield line + "\n"
+        elif row < 0:
+            below = tree.end[-row - 1] + row
+            yield f"{name}… {below:,} rows nested deeper; --depth N shows them\n"
+        elif values[row] >= 0:
+            yield f"{name:<{width}}  {value_text(listing, values[row])}\n"
+        else:
+            class_name = classes.get(tree.node[row])
+            total = (class_name, tree.elements[row], tree.nbytes[row], tree.tensors[row] > 0)
+            tail = tails.get(total)
+            if tail is None:
+                tail = tails[total] = _block_tail(tree, row, class_name, dtype_width, shape_width)
+            yield (name.ljust(width) + tail).rstrip() + "\n"
+
+
+def _block_tail(tree: Tree, row: int, class_name: str | None, dtype_width: int, shape_width: int) -> str:
+    """A block's class, where known, and its totals."""
+    kind = safe_text(class_name.rsplit(".", 1)[-1], 40) if class_name else ""
+    if not tree.tensors[row]:
+        return f"  {kind}"
+    count = count_text(tree.elements[row])
+    return f"  {kind:<{dtype_width}}  {count:>{shape_width}}  {bytes_text(tree.nbytes[row]):>8}"
+
+
+def value_text(listing: Listing, index: int) -> str:
+    """A value and its type on one line."""
+    value = listing.values[index]
+    found = value.value
+    if isinstance(found, int) and not isinstance(found, bool) and found.bit_length() > 10_000:
+        text = f"an integer of {found.bit_length():,} bits"
+    elif isinstance(found, list):
+        inside = ", ".join(
+            repr(item)[:40] if not isinstance(item, int) or item.bit_length() < 1000 else "…"
+            for item in found[:20]
+        )
+        text = f"[{inside}{', …' if len(found) > 20 else ''}]"
+        if len(found) > 20:
+            text += f" ({len(found):,} entries)"
+    elif isinstance(found, bytes | bytearray):
+        text = f"{bytes(found[:24])!r}{'…' if len(found) > 24 else ''} ({len(found):,} bytes)"
+    elif isinstance(found, str) and value.type_name != "str":
+        text = found
+    else:
+        text = repr(found) if not isinstance(found, str) else repr(found[:200])
+    return f"{safe_text(value.type_name, 60)}  {safe_text(text)}"

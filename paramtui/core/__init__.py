@@ -1,0 +1,1 @@
+"""Plain data and arithmetic: listings, trees, dtypes, windows. No screen, no torch."""

@@ -1,0 +1,213 @@
+"""Reads windows of tensors by offset and decodes them, whatever their strides and layout."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paramtui.core.decoding import decode, unpack
+from paramtui.core.dtypes import DTYPES, ITEMSIZE
+from paramtui.core.listing import Extra, Geometry, Listing, Quantizer, contiguous_stride
+from paramtui.core.sparse import sparse_window
+from paramtui.core.source import Window
+from paramtui.errors import ValuesError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from paramtui.core.runs import ByteRuns
+
+# Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.
+MAX_CELLS = 1 << 24
+# Pieces closer together than this are fetched by one read.
+MAX_GAP = 4096
+MAX_READ = 4 << 20
+
+
+def read_window(
+    listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[Sequence[int]]
+) -> Window:
+    """The cells of a tensor at the crossings of `picks`, one sequence of indices per dimension.
+
+    Raises:
+        ValuesError: The values are damaged, not stored, or too many for one window.
+    """
+    extra = listing.extras.get(tensor)
+    chosen = tuple(picks)
+    if extra is not None and extra.problem:
+        raise ValuesError(extra.problem)
+    if len(chosen) != len(listing.shape[tensor]):
+        raise ValuesError(f"{len(chosen)} picks for {len(listing.shape[tensor])} dimensions")
+    if extra is not None and extra.layout in ("nested", "jagged"):
+        return Window(tensor, chosen, None, _ragged(runs, extra, chosen))
+    if extra is not None and extra.layout is not None:
+        dense = sparse_window(extra, listing.shape[tensor], chosen, lambda part: whole_part(runs, part))
+        return Window(tensor, chosen, dense)
+    geometry = listing.geometry(tensor)
+    values = read_cells(runs, geometry, chosen)
+    if extra is not None:
+        if extra.quantizer is not None:
+            values = _dequantize(runs, values, extra.quantizer, chosen)
+        # In place of torch's resolve_conj() and resolve_neg().
+        if extra.conj:
+            values = values.conj()
+        if extra.neg:
+            values = -values
+    return Window(tensor, chosen, values)
+
+
+def whole_part(runs: ByteRuns, geometry: Geometry) -> npt.NDArray[Any]:
+    """All elements of a component tensor."""
+    return read_cells(runs, geometry, [range(size) for size in geometry.shape])
+
+
+def read_cells(
+    runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]]
+) -> npt.NDArray[Any]:
+    """Decoded elements of a strided tensor; see `Window.values` for types."""
+    lengths = tuple(len(pick) for pick in picks)
+    count = prod(lengths)
+    itemsize = ITEMSIZE[geometry.dtype]
+    bits = DTYPES[geometry.dtype].bits
+    if count > MAX_CELLS and (geometry.location < 0 or count * bits > 8 * runs.nbytes(geometry.location)):
+        raise ValuesError(f"{count:,} cells are too many for one window", hint="ask for a slice")
+    if count == 0:
+        raw = np.zeros((*lengths, itemsize), np.uint8)
+    elif bits < 8:
+        return _packed(runs, geometry, picks, bits).reshape(lengths)
+    else:
+        starts, run = _starts(geometry.stride, picks)
+        if len(starts) > MAX_CELLS:
+            raise ValuesError(f"{count:,} scattered cells are too many for one window", hint="ask for a slice")
+        raw = gather(
+            runs, geometry.location, geometry.begin + starts * itemsize, run * itemsize
+        ).reshape(*lengths, itemsize)
+    swap = geometry.location >= 0 and runs.big_endian(geometry.location)
+    return decode(raw, geometry.dtype, big_endian=swap)
+
+
+def _starts(
+    stride: Sequence[int], picks: Sequence[Sequence[int]]
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Element offsets where contiguous pieces of the window start, and the pieces' length."""
+    run = 1
+    dim = len(picks)
+    while dim:
+        pick = picks[dim - 1]
+        consecutive = isinstance(pick, range) and (pick.step == 1 or len(pick) == 1)
+        if not consecutive or (stride[dim - 1] != run and len(pick) > 1):
+            break
+        run *= len(pick)
+        dim -= 1
+    starts = np.zeros(1, np.int64)
+    for step, pick in zip(stride[:dim], picks[:dim], strict=True):
+        offsets = np.asarray(pick, dtype=np.int64) * step
+        starts = (starts[:, None] + offsets[None, :]).reshape(-1)
+    inner = sum(step * pick[0] for step, pick in zip(stride[dim:], picks[dim:], strict=True))
+    return starts + inner, run
+
+
+def gather(
+    runs: ByteRuns, location: int, begins: npt.NDArray[np.int64], length: int
+) -> npt.NDArray[np.uint8]:
+    """Pieces of `length` bytes, one row each, fetched with few reads.
+
+    Args:
+        runs: Where the bytes come from.
+        location: Which run.
+        begins: First byte of each piece, in any order, repeats allowed.
+        length: Bytes of a piece.
+    """
+    out = np.empty((len(begins), length), np.uint8)
+    order = np.argsort(begins, kind="stable")
+    ordered = begins[order]
+    gaps = np.flatnonzero(np.diff(ordered) > length + MAX_GAP) + 1
+    for first, last in zip([0, *gaps.tolist()], [*gaps.tolist(), len(ordered)], strict=True):
+        at = first
+        while at < last:
+            begin = int(ordered[at])
+            stop = int(np.searchsorted(ordered[at:last], begin + max(MAX_READ - length, 0), "right")) + at
+            span = int(ordered[stop - 1]) + length - begin
+            buffer = np.frombuffer(runs.read(location, begin, span), np.uint8)
+            if stop - at == 1:
+                out[order[at]] = buffer
+            else:
+                rows = ordered[at:stop] - begin
+                out[order[at:stop]] = np.lib.stride_tricks.sliding_window_view(buffer, length)[rows]
+            at = stop
+    return out
+
+
+def _packed(
+    runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]], bits: int
+) -> npt.NDArray[Any]:
+    """Elements smaller than a byte, which are packed in row-major order from the lowest bits up."""
+    places = np.zeros(1, np.int64)
+    for step, pick in zip(contiguous_stride(geometry.shape), picks, strict=True):
+        places = (places[:, None] + np.asarray(pick, dtype=np.int64)[None, :] * step).reshape(-1)
+    raw = gather(runs, geometry.location, geometry.begin + places * bits // 8, 1)
+    return unpack(raw[:, 0], places, bits)
+
+
+def _dequantize(
+    runs: ByteRuns, stored: npt.NDArray[Any], quantizer: Quantizer, picks: Sequence[Sequence[int]]
+) -> npt.NDArray[Any]:
+    """``(stored - zero_point) * scale`` in float32, as ``Tensor.dequantize`` computes it."""
+
+    def factors(found: Geometry | tuple[float, ...]) -> npt.NDArray[Any]:
+        numbers = (
+            whole_part(runs, found) if isinstance(found, Geometry) else np.asarray(found, np.float64)
+        )
+        if quantizer.axis is None:
+            return numbers.reshape(())
+        shape = [1] * len(picks)
+        shape[quantizer.axis] = -1
+        return numbers[np.asarray(picks[quantizer.axis], dtype=np.int64)].reshape(shape)
+
+    scale = factors(quantizer.scales).astype(np.float32)
+    zero = factors(quantizer.zero_points)
+    if quantizer.scheme == "per_channel_affine_float_qparams":
+        # torch computes these in float32 with the zero point in the scaled domain subtracted first.
+        return (stored.astype(np.float32) - zero.astype(np.float32)) * scale
+    return (stored.astype(np.int64) - zero.astype(np.int64)).astype(np.float32) * scale
+
+
+def _ragged(
+    runs: ByteRuns, extra: Extra, picks: Sequence[Sequence[int]]
+) -> list[npt.NDArray[Any]]:
+    """Components of a nested tensor, the chosen ones of the first dimension."""
+    parts = extra.parts
+    out: list[npt.NDArray[Any]] = []
+    if extra.layout == "nested":
+        buffer = parts["buffer"]
+        shapes = whole_part(runs, parts["sizes"]).tolist()
+        strides = whole_part(runs, parts["strides"]).tolist()
+        offsets = whole_part(runs, parts["storage_offsets"]).tolist()
+        size = ITEMSIZE[buffer.dtype]
+        for row in picks[0]:
+            shape, stride = shapes[row], strides[row]
+            last = offsets[row] + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
+            if min(*shape, *stride, offsets[row], 0) < 0 or (0 not in shape and last >= prod(buffer.shape)):
+                raise ValuesError(f"component {row} reaches past the buffer")
+            geometry = buffer._replace(
+                begin=buffer.begin + offsets[row] * size, shape=tuple(shape), stride=tuple(stride)
+            )
+            out.append(whole_part(runs, geometry))
+        return out
+    values = parts["values"]
+    dim = extra.options["ragged"] - 1
+    offsets = whole_part(runs, parts["offsets"]).tolist()
+    lengths = whole_part(runs, parts["lengths"]).tolist() if "lengths" in parts else None
+    for row in picks[0]:
+        first = offsets[row]
+        last = first + lengths[row] if lengths else offsets[row + 1]
+        if not 0 <= first <= last <= values.shape[dim]:
+            raise ValuesError(f"component {row} reaches past the values")
+        spans = [range(size) for size in values.shape]
+        spans[dim] = range(first, last)
+        out.append(read_cells(runs, values, spans))
+    return out

@@ -1,0 +1,43 @@
+"""Errors meant for people: what went wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class ParamtuiError(Exception):
+    """Something a person can act on; printed as one line, never as a traceback.
+
+    Args:
+        what: What went wrong, in plain words.
+        where: The file, tensor name or byte it is about.
+        hint: What the person can do.
+    """
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class TargetError(ParamtuiError):
+    """A target that cannot be opened: missing, not readable, of an unknown kind."""
+
+
+class FormatError(ParamtuiError):
+    """A file whose bytes are not what its format demands."""
+
+
+class NameLookupError(ParamtuiError):
+    """A name that no tensor has, or that several tensors have."""
+
+
+class IndexSyntaxError(ParamtuiError):
+    """An index expression that is not one, or does not fit the tensor's shape."""
+
+
+class ValuesError(ParamtuiError):
+    """Values that cannot be read: damaged, not stored, of a layout without cells."""
