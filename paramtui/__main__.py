@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from paramtui.cli import run
 
-from paramtui.cli import main
-
-sys.exit(main())
+run()

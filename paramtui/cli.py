@@ -41,6 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("there is not enough memory for this")
 
 
+def run() -> None:
+    """The installed command: `main`, then the end of the process."""
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        status = status or 0
+    # Freeing a million objects one by one would take longer than reading them did.
+    os._exit(status)
+
+
 def _fail(message: str) -> int:
     from paramtui.core.text import safe_text
 

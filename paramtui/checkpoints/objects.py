@@ -185,13 +185,16 @@ class ObjectWalker:
             kind = "parameter"
         self.listing.add_tensor(
             node,
-            kind=kind,
-            geometry=spec.geometry,
-            offset=spec.offset,
-            nbytes=spec.nbytes,
-            requires_grad=spec.requires_grad,
-            extra=spec.extra,
-            shape=spec.shape,
+            kind,
+            spec.location,
+            spec.begin,
+            spec.dtype,
+            spec.shape,
+            spec.stride,
+            spec.offset,
+            spec.nbytes,
+            spec.requires_grad,
+            spec.extra,
         )
         if spec.state:
             children = [child for state in spec.state for child in _state(state, kind)]

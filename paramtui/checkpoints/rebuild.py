@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from paramtui.checkpoints.inert_pickle import GlobalRef, Pairs, PersistentRef, Record
 from paramtui.checkpoints.numpy_pickle import numpy_array
-from paramtui.core.dtypes import DTYPES, ITEMSIZE, storage_nbytes
+from paramtui.core.dtypes import DTYPES, ITEMSIZE, PACKED, storage_nbytes
 from paramtui.core.listing import Extra, Geometry, Quantizer, Shape, contiguous_stride
 
 if TYPE_CHECKING:
@@ -61,14 +61,12 @@ class StorageRef(NamedTuple):
 
     Attributes:
         location: Index in the listing's locations.
-        dtype: Element type, or None for an untyped storage.
         begin: Byte in the location where the storage starts (a view of another storage).
         nbytes: Bytes from `begin` that the storage has.
         problem: Why its bytes cannot be read, or None.
     """
 
     location: int
-    dtype: str | None
     begin: int
     nbytes: int
     problem: str | None
@@ -88,26 +86,50 @@ class Storages(Protocol):
 
 
 class TensorSpec:
-    """One tensor as its pickle describes it."""
+    """One tensor as its pickle describes it; the fields are those of a listing's row."""
 
-    __slots__ = ("extra", "geometry", "is_parameter", "nbytes", "offset", "requires_grad", "shape", "state")
+    __slots__ = (
+        "begin",
+        "dtype",
+        "extra",
+        "is_parameter",
+        "location",
+        "nbytes",
+        "offset",
+        "requires_grad",
+        "shape",
+        "state",
+        "stride",
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
-        geometry: Geometry,
+        location: int,
+        begin: int,
+        dtype: str,
+        shape: Shape,
+        stride: tuple[int, ...] | None,
         offset: int | None,
         nbytes: int,
         requires_grad: bool = False,  # noqa: FBT001, FBT002
-        shape: Shape | None = None,
     ) -> None:
-        self.geometry = geometry
+        self.location = location
+        self.begin = begin
+        self.dtype = dtype
+        self.shape = shape
+        self.stride = stride
         self.offset = offset
         self.nbytes = nbytes
         self.requires_grad = requires_grad
         self.is_parameter = False
-        self.shape = shape
         self.extra: Extra | None = None
         self.state: list[object] | None = None
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where a strided tensor's elements lie."""
+        shape = tuple(-1 if size is None else size for size in self.shape)
+        return Geometry(self.location, self.begin, self.dtype, shape, self.stride or ())
 
     def odd(self) -> Extra:
         """The record of what is unusual, made when first needed."""
@@ -193,7 +215,8 @@ class Rebuilder:
 
     # Storages and strided tensors.
 
-    def _storage(self, ref: object, dtype: str | None = None) -> StorageRef:
+    def _storage(self, ref: object, dtype: str | None = None) -> tuple[StorageRef, str | None]:
+        """The storage that a reference points to, and its own element type (None: untyped)."""
         if type(ref) is not PersistentRef or type(ref.pid) is not tuple or len(ref.pid) < 5:
             raise MalformedError("its storage is not a storage reference")
         pid = ref.pid
@@ -201,46 +224,58 @@ class Rebuilder:
         key = pid[2]
         if type(kind) is not GlobalRef or kind.name not in STORAGE_CLASSES or type(key) not in (str, int):
             raise MalformedError("its storage is of an unknown class")
-        return self.storages.resolve(pid, str(key), dtype or STORAGE_CLASSES[kind.name])
+        stored = STORAGE_CLASSES[kind.name]
+        return self.storages.resolve(pid, str(key), dtype or stored), stored
 
-    def _strided(
+    def _strided(  # noqa: PLR0913
         self,
         storage_ref: object,
         offset: object,
-        size: object,
+        shape: object,
         stride: object,
         requires_grad: object,
         dtype: str | None = None,
     ) -> TensorSpec:
-        storage = self._storage(storage_ref, dtype)
-        element = dtype or storage.dtype or "uint8"
-        shape = sizes(size, "size")
-        steps = sizes(stride, "stride")
-        if len(shape) != len(steps):
-            raise MalformedError(f"it has {len(shape)} sizes and {len(steps)} strides")
+        storage, stored = self._storage(storage_ref, dtype)
+        element = dtype or stored or "uint8"
+        if type(shape) is not tuple:
+            shape = sizes(shape, "size")
+        if type(stride) is not tuple:
+            stride = sizes(stride, "stride")
+        if len(shape) != len(stride):
+            raise MalformedError(f"it has {len(shape)} sizes and {len(stride)} strides")
         if type(offset) is not int or offset < 0:
             raise MalformedError("its storage offset is not a number of elements")
         count = 1
         last = offset
-        for length, step in zip(shape, steps, strict=True):
+        for length, step in zip(shape, stride):  # noqa: B905  equal lengths, and strict costs time
+            if type(length) is not int or type(step) is not int or length < 0 or step < 0:
+                raise MalformedError("its size or stride holds something that is no length")
             count *= length
             last += (length - 1) * step
         itemsize = ITEMSIZE[element]
-        bits = DTYPES[element].bits
+        if element in PACKED:
+            nbytes = storage_nbytes(element, count)
+            needed = storage_nbytes(element, offset + count) if count else 0
+        else:
+            nbytes = count * itemsize
+            needed = (last + 1) * itemsize if count else 0
         spec = TensorSpec(
-            Geometry(storage.location, storage.begin + offset * itemsize, element, shape, steps),
+            storage.location,
+            storage.begin + offset * itemsize,
+            element,
+            shape,
+            stride,
             offset,
-            count * itemsize if bits >= 8 else storage_nbytes(element, count),
+            nbytes,
             requires_grad is True,
         )
         if storage.problem:
             spec.odd().problem = storage.problem
-        elif count:
-            needed = (last + 1) * itemsize if bits >= 8 else storage_nbytes(element, offset + count)
-            if needed > storage.nbytes:
-                spec.odd().problem = (
-                    f"it reaches to byte {needed:,} of a storage that has {storage.nbytes:,} bytes"
-                )
+        elif needed > storage.nbytes:
+            spec.odd().problem = (
+                f"it reaches to byte {needed:,} of a storage that has {storage.nbytes:,} bytes"
+            )
         return spec
 
     def _tensor_v1(self, args: Sequence[object]) -> TensorSpec:
@@ -266,13 +301,12 @@ class Rebuilder:
 
     def _bare_storage(self, ref: PersistentRef) -> TensorSpec:
         """A storage saved by itself, as the 1-d tensor over all of it."""
-        storage = self._storage(ref)
-        element = storage.dtype or "uint8"
+        storage, stored = self._storage(ref)
+        element = stored or "uint8"
         count = storage.nbytes * 8 // DTYPES[element].bits
         pid = ref.pid
         name = pid[1].full_name if type(pid) is tuple and type(pid[1]) is GlobalRef else "torch.UntypedStorage"
-        geometry = Geometry(storage.location, storage.begin, element, (count,), (1,))
-        spec = TensorSpec(geometry, 0, storage.nbytes)
+        spec = TensorSpec(storage.location, storage.begin, element, (count,), (1,), 0, storage.nbytes)
         spec.odd().class_name = name
         spec.odd().problem = storage.problem
         return spec
@@ -315,8 +349,8 @@ class Rebuilder:
         kind, size, stride, grad = args[0], args[2], args[3], args[7]
         element = dtype_name(args[1])
         shape = sizes(size, "size")
-        geometry = Geometry(-1, 0, element, shape, sizes(stride, "stride") or contiguous_stride(shape))
-        spec = TensorSpec(geometry, None, storage_nbytes(element, prod(shape)), grad is True)
+        sizes(stride, "stride")
+        spec = TensorSpec(-1, 0, element, shape, None, None, storage_nbytes(element, prod(shape)), grad is True)
         spec.odd().layout = "wrapper"
         spec.odd().problem = "a wrapper: its numbers lie in the tensors listed below it"
         if type(kind) is GlobalRef:
@@ -329,9 +363,9 @@ class Rebuilder:
             raise MalformedError("_rebuild_device_tensor takes 4 arguments")
         spec = self._inner(args[0], "the data of a device tensor")
         wanted = dtype_name(args[1])
-        if wanted != spec.geometry.dtype:
+        if wanted != spec.dtype:
             spec.odd().options["converted"] = 1
-            spec.odd().class_name = f"torch.Tensor saved as {spec.geometry.dtype}, loaded as {wanted}"
+            spec.odd().class_name = f"torch.Tensor saved as {spec.dtype}, loaded as {wanted}"
         spec.requires_grad = args[3] is True
         return spec
 
@@ -342,8 +376,9 @@ class Rebuilder:
             raise MalformedError("_rebuild_meta_tensor_no_storage takes 4 arguments")
         element = dtype_name(args[0])
         shape = sizes(args[1], "size")
-        geometry = Geometry(-1, 0, element, shape, sizes(args[2], "stride"))
-        spec = TensorSpec(geometry, 0, storage_nbytes(element, prod(shape)), args[3] is True)
+        stride = sizes(args[2], "stride")
+        nbytes = storage_nbytes(element, prod(shape))
+        spec = TensorSpec(-1, 0, element, shape, stride, 0, nbytes, args[3] is True)
         spec.odd().layout = "meta"
         spec.odd().problem = "a meta tensor: it has a shape and no values"
         return spec
@@ -356,12 +391,12 @@ class Rebuilder:
         scheme = params[0].name if type(params[0]) is GlobalRef else "unknown"
         axis: int | None = None
         if scheme.startswith("per_channel"):
-            if len(params) < 4 or type(params[3]) is not int or not 0 <= params[3] < len(spec.geometry.shape):
+            if len(params) < 4 or type(params[3]) is not int or not 0 <= params[3] < len(spec.shape):
                 raise MalformedError("its quantisation axis is out of range")
             axis = params[3]
         elif not scheme.startswith("per_tensor"):
             raise MalformedError(f"its quantisation scheme {scheme} is unknown")
-        length = None if axis is None else spec.geometry.shape[axis]
+        length = None if axis is None else spec.shape[axis]
         spec.odd().quantizer = Quantizer(
             scheme,
             self._factors(params[1], length, "scale"),
@@ -377,7 +412,7 @@ class Rebuilder:
             numbers = [found]
         else:
             spec = self._inner(found, f"the {what} of a quantised tensor")
-            if spec.geometry.shape != (length,) or (spec.extra and spec.extra.problem):
+            if spec.shape != (length,) or (spec.extra and spec.extra.problem):
                 raise MalformedError(f"its {what}s do not fit its axis")
             return spec.geometry
         if len(numbers) != (length if length is not None else 1):
@@ -391,11 +426,8 @@ class Rebuilder:
         self, layout: str, parts: dict[str, object], shape: Shape, dtype_of: str
     ) -> tuple[TensorSpec, dict[str, TensorSpec]]:
         specs = {name: self._inner(part, f"its {name}") for name, part in parts.items()}
-        element = specs[dtype_of].geometry.dtype
-        known = tuple(-1 if size is None else size for size in shape)
-        spec = TensorSpec(
-            Geometry(-1, 0, element, known, ()), None, sum(part.nbytes for part in specs.values()), shape=shape
-        )
+        nbytes = sum(part.nbytes for part in specs.values())
+        spec = TensorSpec(-1, 0, specs[dtype_of].dtype, shape, None, None, nbytes)
         odd = spec.odd()
         odd.layout = layout
         odd.parts = {name: part.geometry for name, part in specs.items()}
@@ -491,7 +523,7 @@ class Rebuilder:
         if fortran:
             stride = tuple(reversed(contiguous_stride(tuple(reversed(shape)))))
         needed = storage_nbytes(dtype, prod(shape))
-        spec = TensorSpec(Geometry(location, 0, dtype, shape, stride), None, needed)
+        spec = TensorSpec(location, 0, dtype, shape, stride, None, needed)
         spec.odd().class_name = kind
         if needed > len(data):
             spec.odd().problem = f"it needs {needed:,} bytes and has {len(data):,}"

@@ -120,7 +120,7 @@ class LegacyStorages(PickledStorages):
             self._places = self._find()
         place = self._places.get(key)
         if place is None:
-            return StorageRef(-1, dtype, 0, 0, f"its storage {safe_text(key)} is not in the file")
+            return StorageRef(-1, 0, 0, f"its storage {safe_text(key)} is not in the file")
         begin, nbytes, problem = place
         location = self._locations.get(key)
         if location is None:
@@ -128,14 +128,14 @@ class LegacyStorages(PickledStorages):
             location = self._locations[key] = self.add(key, run)
         view = pid[5] if len(pid) > 5 else None
         if view is None:
-            return StorageRef(location, dtype, 0, nbytes, problem)
+            return StorageRef(location, 0, nbytes, problem)
         itemsize = ITEMSIZE[dtype] if dtype else 1
         if type(view) is not tuple or len(view) != 3 or not all(type(n) is int and n >= 0 for n in view[1:]):
-            return StorageRef(location, dtype, 0, 0, "its view of a storage is not an offset and a length")
+            return StorageRef(location, 0, 0, "its view of a storage is not an offset and a length")
         start, length = view[1] * itemsize, view[2] * itemsize
         if start + length > nbytes:
             problem = problem or f"it is a view that reaches past storage {safe_text(key)}"
-        return StorageRef(location, dtype, start, length, problem)
+        return StorageRef(location, start, length, problem)
 
 
 def open_file(file: RandomFile, target: str) -> CheckpointSource:

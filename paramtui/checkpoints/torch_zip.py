@@ -66,26 +66,23 @@ class ZipStorages(PickledStorages):
         self.directory = directory
         self.folder = folder
         self.big_endian = big_endian
-        self._locations: dict[str, int] = {}
-        self._known: dict[tuple[str, str | None], StorageRef] = {}
+        self._known: dict[str, StorageRef] = {}
 
     def resolve(self, pid: tuple[object, ...], key: str, dtype: str | None) -> StorageRef:  # noqa: ARG002
         """The record that ("storage", class, key, device, numel) names."""
-        known = self._known.get((key, dtype))
+        known = self._known.get(key)
         if known is not None:
             return known
         index = self.directory.index.get(self.folder + key)
         if index is None:
-            return StorageRef(-1, dtype, 0, 0, f"its storage {safe_text(key)!r} is not in the file")
-        location = self._locations.get(key)
-        if location is None:
+            known = StorageRef(-1, 0, 0, f"its storage {safe_text(key)!r} is not in the file")
+        else:
+            problem = None
+            if self.directory.method[index] not in (STORED, DEFLATED):
+                problem = f"its storage {safe_text(key)!r} is packed by an unknown method"
             run = RecordRun(self.directory, index, self.big_endian)
-            location = self._locations[key] = self.add(key, run)
-        problem = None
-        if self.directory.method[index] not in (STORED, DEFLATED):
-            problem = f"its storage {safe_text(key)!r} is packed by an unknown method"
-        known = StorageRef(location, dtype, 0, self.directory.nbytes[index], problem)
-        self._known[key, dtype] = known
+            known = StorageRef(self.add(key, run), 0, run.nbytes, problem)
+        self._known[key] = known
         return known
 
 

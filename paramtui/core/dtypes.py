@@ -53,6 +53,8 @@ def _table() -> dict[str, DType]:
 
 DTYPES: dict[str, DType] = _table()
 ITEMSIZE: dict[str, int] = {name: dtype.itemsize for name, dtype in DTYPES.items()}
+PACKED: frozenset[str] = frozenset(name for name, dtype in DTYPES.items() if dtype.bits < 8)
+"""Types of which several elements share a byte."""
 
 SHORT_NAMES: dict[str, str] = {
     "float64": "f64",

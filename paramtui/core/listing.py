@@ -189,34 +189,34 @@ class Listing:
         self.node_step.append(step)
         return len(self.node_parent) - 1
 
-    def add_tensor(
+    def add_tensor(  # noqa: PLR0913
         self,
         node: int,
-        *,
         kind: str,
-        geometry: Geometry,
+        location: int,
+        begin: int,
+        dtype: str,
+        shape: Shape,
+        stride: tuple[int, ...] | None,
         offset: int | None,
         nbytes: int,
-        requires_grad: bool = False,
+        requires_grad: bool,  # noqa: FBT001
         extra: Extra | None = None,
-        shape: Shape | None = None,
     ) -> int:
-        """Adds a tensor at `node` and returns its id; `shape` replaces the geometry's."""
-        tensor = len(self.node)
-        located = geometry.location >= 0
+        """Adds a tensor at `node` and returns its id; arguments as the columns of the class."""
+        if extra is not None:
+            self.extras[len(self.node)] = extra
         self.node.append(node)
         self.kind.append(kind)
-        self.dtype.append(geometry.dtype)
-        self.shape.append(geometry.shape if shape is None else shape)
-        self.stride.append(geometry.stride if offset is not None or located else None)
+        self.dtype.append(dtype)
+        self.shape.append(shape)
+        self.stride.append(stride)
         self.offset.append(offset)
         self.nbytes.append(nbytes)
         self.requires_grad.append(requires_grad)
-        self.location.append(geometry.location)
-        self.begin.append(geometry.begin)
-        if extra is not None:
-            self.extras[tensor] = extra
-        return tensor
+        self.location.append(location)
+        self.begin.append(begin)
+        return len(self.node) - 1
 
     def geometry(self, tensor: int) -> Geometry:
         """Where the elements of a strided tensor lie."""

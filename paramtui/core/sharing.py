@@ -68,8 +68,11 @@ def _survey(listing: Listing, tensors: Iterable[int]) -> Sharing:
     shapes, strides = listing.shape, listing.stride
     known: dict[tuple[object, ...], StridedSet] = {}
     by_location: dict[int, list[_Extent]] = {}
-    elements = 0
-    for tensor in tensors:
+    elements = nbytes = 0
+    chosen = list(tensors)
+    # A storage that one tensor alone uses, as most are, needs no comparing.
+    alone = _used_once(locations, chosen) if not extras else ()
+    for tensor in chosen:
         extra = extras.get(tensor) if extras else None
         if extra is not None and extra.parts:
             for part in extra.parts.values():
@@ -90,6 +93,10 @@ def _survey(listing: Listing, tensors: Iterable[int]) -> Sharing:
         bytes_set = known.get(key)
         if bytes_set is None:
             bytes_set = known[key] = _bytes_of(dtype, shape, stride)  # type: ignore[arg-type]
+        if location in alone and bytes_set.count is not None and DTYPES[dtype].bits >= 8:
+            nbytes += bytes_set.count
+            elements += bytes_set.count // ITEMSIZE[dtype]
+            continue
         extent = _Extent(begins[tensor], tensor, ITEMSIZE[dtype], bytes_set, key)
         found = by_location.get(location)
         if found is None:
@@ -97,7 +104,6 @@ def _survey(listing: Listing, tensors: Iterable[int]) -> Sharing:
         else:
             found.append(extent)
 
-    nbytes = 0
     groups: list[Group] = []
     for extents in by_location.values():
         for cluster in _clusters(extents):
@@ -111,6 +117,18 @@ def _survey(listing: Listing, tensors: Iterable[int]) -> Sharing:
                     groups.append(Group(_kind(member), tuple(ids), size))
     groups.sort(key=lambda group: group.members)
     return Sharing(tuple(groups), elements, nbytes)
+
+
+def _used_once(locations: list[int], tensors: list[int]) -> set[int]:
+    seen: set[int] = set()
+    twice: set[int] = set()
+    for tensor in tensors:
+        location = locations[tensor]
+        if location in seen:
+            twice.add(location)
+        else:
+            seen.add(location)
+    return seen - twice
 
 
 def _note(
