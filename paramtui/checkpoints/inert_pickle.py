@@ -164,6 +164,7 @@ class _Machine:
         self.pos = start
         self.wants = 0
         self.refs: dict[tuple[str, str], GlobalRef] = {}
+        self.pids: list[object] = []
 
     def reference(self, module: object, name: object) -> GlobalRef:
         if type(module) is not str or type(name) is not str:
@@ -196,7 +197,7 @@ class _Machine:
         stack: list[object] = []
         marks: list[list[object]] = []
         memo: dict[int, object] = {}
-        pids: list[object] = []
+        pids = self.pids
         try:
             while True:
                 op = data[pos]
@@ -451,7 +452,9 @@ class _Machine:
             push(Record(pop(), args, kwargs))
         elif op == 0x50:  # P PERSID
             line, pos = self.line(pos)
-            push(PersistentRef(_text(line)))
+            pid = _storage_id(_text(line))
+            self.pids.append(pid)
+            push(PersistentRef(pid))
         elif op == 0x67:  # g GET
             line, pos = self.line(pos)
             key = _memo_key(line, pos)
@@ -475,6 +478,29 @@ def _text(raw: bytes) -> str:
         return raw.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return raw.decode("utf-8", "backslashreplace")
+
+
+def _storage_id(text: str) -> object:
+    """What protocol 0 wrote with ``str(pid)``, as the tuple that it was where it names a storage.
+
+    The text is ``('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 2)``, in the format before
+    PyTorch 1.6 with a sixth entry, None or ``('key', offset, length)``. ``torch.load`` cannot read it.
+    """
+    head, separator, rest = text.partition("'>, ")
+    kind = head.removeprefix("('storage', <class '")
+    if not separator or kind == head or not rest.endswith(")"):
+        return text
+    fields = rest[:-1].split(", ", 3)
+    if len(fields) < 3 or not (fields[2].isascii() and fields[2].isdecimal()) or len(fields[2]) > 20:
+        return text
+    view: object = None
+    if len(fields) == 4 and fields[3] != "None":
+        inner = fields[3].strip("()").split(", ")
+        if len(inner) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 20 for part in inner[1:]):
+            return text
+        view = (inner[0].strip("'"), int(inner[1]), int(inner[2]))
+    module, _, name = kind.rpartition(".")
+    return ("storage", GlobalRef(module, name), fields[0].strip("'"), fields[1].strip("'"), int(fields[2]), view)
 
 
 def _python2_text(raw: bytes) -> str | bytes:

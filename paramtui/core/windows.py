@@ -170,8 +170,8 @@ def _dequantize(
 
     scale = factors(quantizer.scales).astype(np.float32)
     zero = factors(quantizer.zero_points)
-    if quantizer.scheme == "per_channel_affine_float_qparams":
-        # torch computes these in float32 with the zero point in the scaled domain subtracted first.
+    if quantizer.axis is not None and zero.dtype.kind == "f" and isinstance(quantizer.zero_points, Geometry):
+        # Floating zero points make what PyTorch calls per_channel_affine_float_qparams.
         return (stored.astype(np.float32) - zero.astype(np.float32)) * scale
     return (stored.astype(np.int64) - zero.astype(np.int64)).astype(np.float32) * scale
 
