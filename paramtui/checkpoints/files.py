@@ -10,6 +10,7 @@ from paramtui.errors import TargetError, ValuesError
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
 # One pread moves at most 2 GiB on Linux.
 _MAX_READ = 1 << 30
@@ -51,7 +52,7 @@ class RandomFile:
             os.close(self._fd)
             self._fd = -1
 
-    def __enter__(self) -> RandomFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -10,101 +10,14 @@ from __future__ import annotations
 
 import codecs
 import struct
-from typing import Final
 
+from paramtui.checkpoints.inert_objects import GlobalRef, InertSet, Pairs, PersistentRef, Record
+from paramtui.checkpoints.pickle_text import decimal, integer, memo_key, python2_text, storage_id, utf8_text
 from paramtui.errors import FormatError
-
-# Python refuses to convert longer decimal texts by default, since the time grows with the square.
-MAX_DIGITS: Final = 4300
 
 
 class TruncatedPickleError(FormatError):
     """The data ends before the pickle's STOP."""
-
-
-class GlobalRef:
-    """The name of a class or function, never the thing itself."""
-
-    __slots__ = ("full_name", "module", "name")
-
-    def __init__(self, module: str, name: str) -> None:
-        # Protocols 0 to 2 write Python 2's names of these modules.
-        self.module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
-        self.name = name
-        self.full_name = f"{self.module}.{name}"
-
-
-class Pairs:
-    """A dict or OrderedDict: keys and values in turn, in the order of the file."""
-
-    __slots__ = ("cls", "items", "state")
-
-    def __init__(self, cls: GlobalRef | None = None) -> None:
-        self.cls = cls
-        self.items: list[object] = []
-        self.state: object = None
-
-    def get(self, key: str, default: object = None) -> object:
-        """The last value stored under the text `key`."""
-        items = self.items
-        for index in range(len(items) - 2, -1, -2):
-            found = items[index]
-            if (type(found) is str and found == key) or (
-                type(found) is bytes and found == key.encode("utf-8", "surrogatepass")
-            ):
-                return items[index + 1]
-        return default
-
-
-class InertSet:
-    """A set or frozenset, its members in the order of the file."""
-
-    __slots__ = ("frozen", "items")
-
-    def __init__(self, items: list[object], *, frozen: bool) -> None:
-        self.items = items
-        self.frozen = frozen
-
-
-class Record:
-    """A call that the pickle asks for and that is not made.
-
-    Attributes:
-        func: What would be called; mostly a `GlobalRef`.
-        args: The arguments, mostly a tuple.
-        kwargs: Keyword arguments (NEWOBJ_EX), or None.
-        state: The argument of BUILD, or None.
-        items: What APPENDS and ADDITEMS would add, or None.
-        pairs: What SETITEMS would set, keys and values in turn, or None.
-    """
-
-    __slots__ = ("args", "func", "items", "kwargs", "pairs", "state")
-
-    def __init__(self, func: object, args: object, kwargs: object = None) -> None:
-        self.func = func
-        self.args = args
-        self.kwargs = kwargs
-        self.state: object = None
-        self.items: list[object] | None = None
-        self.pairs: list[object] | None = None
-
-
-class PersistentRef:
-    """What the pickle stores outside itself: for torch a tuple that names a storage."""
-
-    __slots__ = ("pid",)
-
-    def __init__(self, pid: object) -> None:
-        self.pid = pid
-
-
-class HugeInt:
-    """A decimal integer too long to convert; only its text length is kept."""
-
-    __slots__ = ("digits",)
-
-    def __init__(self, digits: int) -> None:
-        self.digits = digits
 
 
 class Pickle:
@@ -188,7 +101,7 @@ class _Machine:
             raise IndexError
         return self.data[pos:end], end
 
-    def run(self) -> Pickle:  # noqa: C901
+    def run(self) -> Pickle:
         """The loop. Opcodes are tested in two halves, each in the order of frequency in state dicts."""
         data = self.data
         size = len(data)
@@ -220,7 +133,7 @@ class _Machine:
                         second = stack.pop()
                         stack[-1] = (stack[-1], second)
                     elif op == 0x89:  # NEWFALSE
-                        stack.append(False)  # noqa: FBT003
+                        stack.append(False)
                     elif op == 0x85:  # TUPLE1
                         stack[-1] = (stack[-1],)
                     elif op == 0x87:  # TUPLE3
@@ -234,13 +147,13 @@ class _Machine:
                         if end > size:
                             self.wants = end
                             raise IndexError
-                        stack.append(_text(data[pos + 1 : end]))
+                        stack.append(utf8_text(data[pos + 1 : end]))
                         pos = end
                     elif op == 0x6A:  # j LONG_BINGET
                         stack.append(memo[uint4(data, pos)[0]])
                         pos += 4
                     elif op == 0x88:  # NEWTRUE
-                        stack.append(True)  # noqa: FBT003
+                        stack.append(True)
                     elif op == 0x75:  # u SETITEMS
                         items = stack
                         stack = marks.pop()
@@ -287,7 +200,7 @@ class _Machine:
                     if end > size:
                         self.wants = end
                         raise IndexError
-                    stack.append(_text(data[pos + 4 : end]))
+                    stack.append(utf8_text(data[pos + 4 : end]))
                     pos = end
                 elif op == 0x52:  # R REDUCE
                     args = stack.pop()
@@ -325,7 +238,7 @@ class _Machine:
                 elif op == 0x63:  # c GLOBAL
                     module, pos = self.line(pos)
                     name, pos = self.line(pos)
-                    stack.append(self.reference(_text(module), _text(name)))
+                    stack.append(self.reference(utf8_text(module), utf8_text(name)))
                 elif op == 0x47:  # G BINFLOAT
                     stack.append(_FLOAT8(data, pos)[0])
                     pos += 8
@@ -335,11 +248,13 @@ class _Machine:
                     self.pos = pos
                     pos, stack = self.rare(op, pos, stack, marks, memo)
         except KeyError as error:
-            raise FormatError(f"memo entry {error.args[0]} before byte {pos + 1:,} was never stored") from None
+            raise FormatError(
+                f"memo entry {error.args[0]} before byte {pos + 1:,} was never stored"
+            ) from None
         finally:
             self.pos = pos
 
-    def rare(  # noqa: C901
+    def rare(
         self,
         op: int,
         pos: int,
@@ -362,16 +277,16 @@ class _Machine:
             push(stack[-1])
         elif op == 0x46:  # F FLOAT
             line, pos = self.line(pos)
-            push(_decimal(float, line, pos))
+            push(decimal(float, line, pos))
         elif op == 0x49:  # I INT
             line, pos = self.line(pos)
             if line in (b"00", b"01"):
                 push(line == b"01")
             else:
-                push(_integer(line, pos))
+                push(integer(line, pos))
         elif op == 0x4C:  # L LONG
             line, pos = self.line(pos)
-            push(_integer(line.removesuffix(b"L"), pos))
+            push(integer(line.removesuffix(b"L"), pos))
         elif op == 0x8B:  # LONG4
             length = _INT4(data, pos)[0]
             if length < 0:
@@ -383,7 +298,7 @@ class _Machine:
             if len(line) < 2 or line[0] != line[-1] or line[:1] not in (b"'", b'"'):
                 raise FormatError(f"a string before byte {pos:,} is not quoted")
             try:
-                push(_python2_text(codecs.escape_decode(line[1:-1])[0]))  # type: ignore[attr-defined]
+                push(python2_text(codecs.escape_decode(line[1:-1])[0]))
             except ValueError:
                 raise FormatError(f"a string before byte {pos:,} has a broken escape") from None
         elif op == 0x54:  # T BINSTRING
@@ -391,16 +306,16 @@ class _Machine:
             if length < 0:
                 raise FormatError(f"a string at byte {pos:,} has a negative length")
             raw, pos = self.take(pos + 4, length)
-            push(_python2_text(raw))
+            push(python2_text(raw))
         elif op == 0x55:  # U SHORT_BINSTRING
             raw, pos = self.take(pos + 1, data[pos])
-            push(_python2_text(raw))
+            push(python2_text(raw))
         elif op == 0x56:  # V UNICODE
             line, pos = self.line(pos)
             push(line.decode("raw-unicode-escape", "replace"))
         elif op == 0x8D:  # BINUNICODE8
             raw, pos = self.take(pos + 8, _UINT8(data, pos)[0])
-            push(_text(raw))
+            push(utf8_text(raw))
         elif op == 0x42:  # B BINBYTES
             raw, pos = self.take(pos + 4, _UINT4(data, pos)[0])
             push(raw)
@@ -416,7 +331,7 @@ class _Machine:
         elif op == 0x97:  # NEXT_BUFFER
             push(Record(GlobalRef("pickle", "out-of-band buffer"), ()))
         elif op == 0x98:  # READONLY_BUFFER
-            stack[-1]  # noqa: B018  the buffer stays; an empty stack is an error
+            stack[-1]
         elif op in (0x64, 0x6C):  # d DICT, l LIST
             items = stack
             stack = marks.pop()
@@ -441,7 +356,7 @@ class _Machine:
             name, pos = self.line(pos)
             items = stack
             stack = marks.pop()
-            stack.append(Record(self.reference(_text(module), _text(name)), tuple(items)))
+            stack.append(Record(self.reference(utf8_text(module), utf8_text(name)), tuple(items)))
         elif op == 0x6F:  # o OBJ
             items = stack
             stack = marks.pop()
@@ -452,18 +367,20 @@ class _Machine:
             push(Record(pop(), args, kwargs))
         elif op == 0x50:  # P PERSID
             line, pos = self.line(pos)
-            pid = _storage_id(_text(line))
+            pid = storage_id(utf8_text(line))
+            if type(pid) is tuple:
+                self.refs.setdefault((pid[1].module, pid[1].name), pid[1])
             self.pids.append(pid)
             push(PersistentRef(pid))
         elif op == 0x67:  # g GET
             line, pos = self.line(pos)
-            key = _memo_key(line, pos)
+            key = memo_key(line, pos)
             if key not in memo:
                 raise FormatError(f"memo entry {key} before byte {pos:,} was never stored")
             push(memo[key])
         elif op == 0x70:  # p PUT
             line, pos = self.line(pos)
-            memo[_memo_key(line, pos)] = stack[-1]
+            memo[memo_key(line, pos)] = stack[-1]
         elif op in (0x82, 0x83, 0x84):  # EXT1, EXT2, EXT4
             width = {0x82: 1, 0x83: 2, 0x84: 4}[op]
             raw, pos = self.take(pos, width)
@@ -471,64 +388,6 @@ class _Machine:
         else:
             raise FormatError(f"byte 0x{op:02x} at {pos - 1:,} is no pickle opcode")
         return pos, stack
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return raw.decode("utf-8", "backslashreplace")
-
-
-def _storage_id(text: str) -> object:
-    """What protocol 0 wrote with ``str(pid)``, as the tuple that it was where it names a storage.
-
-    The text is ``('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 2)``, in the format before
-    PyTorch 1.6 with a sixth entry, None or ``('key', offset, length)``. ``torch.load`` cannot read it.
-    """
-    head, separator, rest = text.partition("'>, ")
-    kind = head.removeprefix("('storage', <class '")
-    if not separator or kind == head or not rest.endswith(")"):
-        return text
-    fields = rest[:-1].split(", ", 3)
-    if len(fields) < 3 or not (fields[2].isascii() and fields[2].isdecimal()) or len(fields[2]) > 20:
-        return text
-    view: object = None
-    if len(fields) == 4 and fields[3] != "None":
-        inner = fields[3].strip("()").split(", ")
-        if len(inner) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 20 for part in inner[1:]):
-            return text
-        view = (inner[0].strip("'"), int(inner[1]), int(inner[2]))
-    module, _, name = kind.rpartition(".")
-    return ("storage", GlobalRef(module, name), fields[0].strip("'"), fields[1].strip("'"), int(fields[2]), view)
-
-
-def _python2_text(raw: bytes) -> str | bytes:
-    """Python 2 wrote text and bytes alike: ASCII is taken for text, the rest stays bytes."""
-    return raw.decode("ascii") if raw.isascii() else raw
-
-
-def _decimal(kind: type[float], line: bytes, pos: int) -> float:
-    try:
-        return kind(line)
-    except ValueError:
-        raise FormatError(f"a number before byte {pos:,} is none") from None
-
-
-def _integer(line: bytes, pos: int) -> int | HugeInt:
-    if len(line) > MAX_DIGITS:
-        return HugeInt(len(line))
-    try:
-        return int(line)
-    except ValueError:
-        raise FormatError(f"an integer before byte {pos:,} is none") from None
-
-
-def _memo_key(line: bytes, pos: int) -> int:
-    key = _integer(line, pos)
-    if not isinstance(key, int) or key < 0:
-        raise FormatError(f"a memo key before byte {pos:,} is out of range")
-    return key
 
 
 def _set_items(target: object, items: list[object], pos: int) -> None:

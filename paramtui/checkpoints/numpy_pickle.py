@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from paramtui.checkpoints.inert_pickle import GlobalRef, Record
+from paramtui.checkpoints.inert_objects import GlobalRef, Record
 
 _TORCH_NAMES = {
     "b1": "bool",
@@ -87,8 +87,8 @@ def dtype_code(found: object) -> tuple[str, bool] | None:
 
 def numpy_array(
     record: Record,
-) -> tuple[str, tuple[int, ...], bytes, bool, bool, str] | None:
-    """dtype, shape, bytes, big-endian, column-major and class of a numeric array, else None."""
+) -> tuple[str, tuple[int, ...], bytes, tuple[bool, bool], str] | None:
+    """Type, shape, bytes, (big-endian, column-major) and class of a numeric array, else None."""
     args = record.args
     if type(args) is not tuple or not args:
         return None
@@ -110,7 +110,7 @@ def numpy_array(
     for size in shape:
         if type(size) is not int or size < 0:
             return None
-    return name, shape, data, code[1], fortran, kind
+    return name, shape, data, (code[1], fortran), kind
 
 
 def numpy_scalar(record: Record) -> tuple[str, object] | None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from paramtui.checkpoints.inert_pickle import GlobalRef, HugeInt, InertSet, Pairs, PersistentRef, Record
-from paramtui.checkpoints.numpy_pickle import dtype_code, numpy_scalar, raw_bytes
-from paramtui.checkpoints.rebuild import (
-    DTYPE_ALIASES,
-    MalformedError,
-    Rebuilder,
-    TensorSpec,
-    class_name,
-    class_ref,
+from paramtui.checkpoints.inert_objects import GlobalRef, HugeInt, InertSet, Pairs, PersistentRef, Record
+from paramtui.checkpoints.object_text import (
+    SCALARS,
+    call_text,
+    plain_scalar,
+    plain_value,
+    short_text,
+    type_name,
 )
+from paramtui.checkpoints.rebuild import Rebuilder
+from paramtui.checkpoints.tensor_spec import DTYPE_ALIASES, MalformedError, TensorSpec, class_name, class_ref
 from paramtui.core.dtypes import DTYPES
 from paramtui.core.listing import (
     ARGUMENT,
@@ -35,9 +36,8 @@ from paramtui.core.listing import (
 from paramtui.core.text import safe_text
 
 if TYPE_CHECKING:
-    from paramtui.checkpoints.rebuild import Storages
+    from paramtui.checkpoints.tensor_spec import Storages
 
-SCALARS = frozenset({bool, int, float, str, type(None), bytes, bytearray, HugeInt})
 # Rows that repeat objects listed before; beyond it a repeated object is one row that says so.
 MAX_REPEATED = 100_000
 # Keys in all listed paths together, once paths are deeper than `DEEP`: bounds the text of names.
@@ -65,6 +65,8 @@ _MODULE_INTERNALS = frozenset(
         "_load_state_dict_pre_hooks",
         "_load_state_dict_post_hooks",
         "_backend",
+        # torch.nn.RNNBase lists its registered parameters here a second time.
+        "_flat_weights",
     }
 )
 # torch.compile's notes about a tensor's sizes say nothing about its contents.
@@ -144,7 +146,7 @@ class ObjectWalker:
     def _visit(self, found: object, node: int, kind: str, frames: list[_Frame]) -> None:
         shape_of = type(found)
         if shape_of in SCALARS:
-            self._value(node, shape_of.__name__ if shape_of is not HugeInt else "int", _scalar(found))
+            self._value(node, shape_of.__name__ if shape_of is not HugeInt else "int", plain_scalar(found))
             return
         if shape_of is Record or shape_of is PersistentRef:
             try:
@@ -154,8 +156,8 @@ class ObjectWalker:
                 if self._malformed <= MAX_MALFORMED_WARNINGS:
                     name = safe_text(self.listing.node_name(node) or "the object")
                     self.listing.warnings.append(f"{name}: not a readable tensor: {error}")
-                type_name = class_name(found) if type(found) is Record else "storage"
-                self._value(node, type_name, f"not a readable tensor: {error}")
+                wanted = class_name(found) if type(found) is Record else "storage"
+                self._value(node, wanted, f"not a readable tensor: {error}")
                 return
             if spec is not None:
                 self._tensor(spec, node, kind, frames)
@@ -163,7 +165,7 @@ class ObjectWalker:
         ident = id(found)
         if ident in self._open:
             first = self.listing.node_name(self._open[ident])
-            self._value(node, _type_name(found), f"the same object as {safe_text(first) or 'the whole'}")
+            self._value(node, type_name(found), f"the same object as {safe_text(first) or 'the whole'}")
             return
         children = self._children(found, node, kind)
         if not children:
@@ -173,7 +175,7 @@ class ObjectWalker:
             if self._repeated > MAX_REPEATED:
                 self._too_often += 1
                 first = safe_text(self.listing.node_name(self._first_node[ident]))
-                self._value(node, _type_name(found), f"the same object as {first}")
+                self._value(node, type_name(found), f"the same object as {first}")
                 return
         else:
             self._first_node[ident] = node
@@ -215,7 +217,7 @@ class ObjectWalker:
             return self._dict(found, node, kind)
         if type(found) is list or type(found) is tuple:
             if SCALARS.issuperset(map(type, found)):
-                self._value(node, type(found).__name__, [_scalar(item) for item in found])
+                self._value(node, type(found).__name__, [plain_scalar(item) for item in found])
                 return []
             return [(index, ITEM, item, kind) for index, item in enumerate(found)]
         if type(found) is InertSet:
@@ -229,7 +231,7 @@ class ObjectWalker:
             return []
         if type(found) is Record:
             return self._record(found, node, kind)
-        self._value(node, "persistent id", _short(found))
+        self._value(node, "persistent id", short_text(found))
         return []
 
     def _dict(self, found: Pairs, node: int, kind: str) -> list[_Child]:
@@ -247,7 +249,7 @@ class ObjectWalker:
 
     def _set(self, items: list[object], node: int, kind: str, type_name: str) -> list[_Child]:
         if SCALARS.issuperset(map(type, items)):
-            self._value(node, type_name, [_scalar(item) for item in items])
+            self._value(node, type_name, [plain_scalar(item) for item in items])
             return []
         self.listing.node_class[node] = type_name
         return [(index, ARGUMENT, item, kind) for index, item in enumerate(items)]
@@ -261,7 +263,7 @@ class ObjectWalker:
                 return _items(pairs + (found.pairs or []), kind)
         if name in ("builtins.set", "builtins.frozenset") and len(args) == 1 and type(args[0]) is list:
             return self._set(args[0], node, kind, name.removeprefix("builtins."))
-        plain = _plain(name, args, found)
+        plain = plain_value(name, args, found)
         if plain is not None:
             self._value(node, *plain)
             return []
@@ -270,11 +272,14 @@ class ObjectWalker:
             self.listing.modules.append(node)
             return _module(found.state)  # type: ignore[arg-type]
         self.listing.node_class[node] = name
-        self._value(node, name, _call(name, args))
-        children = [
+        self._value(node, name, call_text(name, args))
+        children: list[_Child] = [
             (f"args[{index}]", ARGUMENT, arg, kind)
             for index, arg in enumerate(args)
-            if type(arg) not in SCALARS and type(arg) is not GlobalRef and arg != () and class_ref(arg) is None
+            if type(arg) not in SCALARS
+            and type(arg) is not GlobalRef
+            and arg != ()
+            and class_ref(arg) is None
         ]
         if found.kwargs is not None:
             children.append(("kwargs", ARGUMENT, found.kwargs, kind))
@@ -309,8 +314,8 @@ def _key(key: object) -> Key:
     if key is None or type(key) in (bool, float):
         return key
     if type(key) is tuple and SCALARS.issuperset(map(type, key)):
-        return tuple(_scalar(item) for item in key)
-    return _short(key)
+        return tuple(plain_scalar(item) for item in key)
+    return short_text(key)
 
 
 def _state(state: object, kind: str) -> list[_Child]:
@@ -360,83 +365,7 @@ def _pair_list(found: object) -> list[object] | None:
         return None
     flat: list[object] = []
     for pair in found:
-        if type(pair) not in (list, tuple) or len(pair) != 2:  # type: ignore[arg-type]
+        if type(pair) not in (list, tuple) or len(pair) != 2:
             return None
-        flat += pair  # type: ignore[operator]
+        flat += pair
     return flat
-
-
-def _plain(name: str, args: tuple[object, ...], found: Record) -> tuple[str, object] | None:
-    """Type and value of the calls that stand for simple values."""
-    if found.state is None or name.startswith("numpy"):
-        scalar = numpy_scalar(found)
-        if scalar is not None:
-            return scalar
-        if name == "numpy.dtype":
-            code = dtype_code(found)
-            return "numpy.dtype", code[0] if code else _call(name, args)
-        if name in ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct"):
-            return "numpy.ndarray", _array_text(found)
-    if name == "torch.device":
-        return name, ":".join(str(arg) for arg in args if type(arg) in (str, int))
-    if name == "torch.Size" and len(args) == 1 and type(args[0]) is tuple:
-        return name, [_scalar(item) for item in args[0]]
-    if name == "torch.serialization._get_layout" and args:
-        return "torch.layout", _scalar(args[0])
-    if name == "builtins.complex" and len(args) == 2 and all(type(arg) is float for arg in args):
-        return "complex", complex(args[0], args[1])  # type: ignore[arg-type]
-    if name in ("_codecs.encode", "builtins.bytes", "builtins.bytearray"):
-        data = raw_bytes(found)
-        if data is not None:
-            return ("bytearray" if name == "builtins.bytearray" else "bytes"), data
-    return None
-
-
-def _array_text(found: Record) -> str:
-    state = found.state
-    if type(state) is tuple and len(state) > 2:
-        code = dtype_code(state[2])
-        return f"array of dtype {code[0] if code else 'unknown'}, shape {_short(state[1])}"
-    return "array"
-
-
-def _scalar(found: object) -> object:
-    if type(found) is HugeInt:
-        return f"an integer of {found.digits:,} digits"
-    return found
-
-
-def _type_name(found: object) -> str:
-    if type(found) is Record:
-        return class_name(found)
-    if type(found) is Pairs:
-        return found.cls.full_name if found.cls else "dict"
-    return type(found).__name__
-
-
-def _short(found: object) -> str:
-    """A few words about any object, never deeper than one level."""
-    if type(found) is int and found.bit_length() > 10_000:
-        return f"an integer of {found.bit_length():,} bits"
-    if type(found) in SCALARS:
-        return safe_text(repr(_scalar(found))[:80], 60)
-    if type(found) is GlobalRef:
-        return found.full_name
-    if type(found) is tuple or type(found) is list:
-        inside = ", ".join(
-            [_short(item) if type(item) in SCALARS or type(item) is GlobalRef else "…" for item in found[:6]]
-        )
-        more = ", …" if len(found) > 6 else "," if type(found) is tuple and len(found) == 1 else ""
-        return f"({inside}{more})" if type(found) is tuple else f"[{inside}{more}]"
-    if type(found) is Record:
-        return f"{class_name(found)}(…)"
-    return "…"
-
-
-def _call(name: str, args: tuple[object, ...]) -> str:
-    """The call that a record stands for, as Python would write it, cut to a line."""
-    shown = [_short(arg) for arg in args[:8] if type(arg) is not PersistentRef]
-    if name in ("builtins.getattr",) and len(args) == 2:
-        return f"{shown[0]}.{args[1]}" if type(args[1]) is str else name
-    short = name.rsplit(".", 1)[-1]
-    return f"{short}({', '.join(shown)}{', …' if len(args) > 8 else ''})"

@@ -106,7 +106,9 @@ def _unknown(file: RandomFile, head: bytes) -> FormatError:
         if head.startswith(magic):
             return FormatError(f"is {words} (begins with {start})", where=file.path)
     return FormatError(
-        f"is no checkpoint of a known format: begins with {start}", where=file.path, hint=f"expected {expected}"
+        f"is no checkpoint of a known format: begins with {start}",
+        where=file.path,
+        hint=f"expected {expected}",
     )
 
 

@@ -170,11 +170,11 @@ def list_tensors(
             found = known.get(key)
             if found is None or bool in map(type, sizes):
                 if not all(type(size) is int and size >= 0 for size in sizes):
-                    raise TypeError  # noqa: TRY301
+                    raise TypeError
                 found = known[key] = _layout(code, sizes)
             shape, stride, nbytes, dtype = found
             if type(begin) is not int or type(end) is not int:
-                raise TypeError  # noqa: TRY301
+                raise TypeError
             if not 0 <= begin <= end <= data_nbytes:
                 problem = (
                     f"its bytes {begin:,} to {end:,} lie outside the {data_nbytes:,} bytes of data"

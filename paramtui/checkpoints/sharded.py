@@ -146,7 +146,9 @@ def _open_shards(target: str, folder: str, shards: Iterable[str]) -> CheckpointS
                 formats.add("torch-sharded")
             except ParamtuiError as error:
                 failures.append(error)
-                listing.warnings.append(f"shard {safe_text(shard)}: {safe_text(error.what)}; its tensors are missing")
+                listing.warnings.append(
+                    f"shard {safe_text(shard)}: {safe_text(error.what)}; its tensors are missing"
+                )
         if not formats:
             if failures:
                 raise FormatError(f"none of its shards can be read; the first: {failures[0]}", where=target)
@@ -170,7 +172,8 @@ def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: se
     if extra:
         first = next(name for name in listing.names if name not in weight_map)
         listing.warnings.append(
-            f"{extra:,} tensors of the {len(shards):,} shards are not in the index, the first {safe_text(first)}"
+            f"{extra:,} tensors of the {len(shards):,} shards are not in the index,"
+            f" the first {safe_text(first)}"
         )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from paramtui.checkpoints.inert_pickle import GlobalRef, Pairs, Pickle, TruncatedPickleError, read_pickle
+from paramtui.checkpoints.inert_objects import GlobalRef, Pairs
+from paramtui.checkpoints.inert_pickle import Pickle, TruncatedPickleError, read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
-from paramtui.checkpoints.rebuild import STORAGE_CLASSES, StorageRef
 from paramtui.checkpoints.source import CheckpointSource, FileRun
+from paramtui.checkpoints.tensor_spec import STORAGE_CLASSES, StorageRef
 from paramtui.checkpoints.torch_zip import MAX_PICKLE, PickledStorages
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.gc_pause import paused_gc
@@ -73,7 +74,9 @@ class LegacyStorages(PickledStorages):
     elements: the types come from the object's references, which is why those are read first.
     """
 
-    def __init__(self, listing: Listing, file: RandomFile, begin: int, keys: list[str], *, big_endian: bool):
+    def __init__(
+        self, listing: Listing, file: RandomFile, begin: int, keys: list[str], *, big_endian: bool
+    ) -> None:
         super().__init__(listing)
         self.file = file
         self.big_endian = big_endian

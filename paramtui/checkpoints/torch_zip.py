@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.inert_pickle import read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
-from paramtui.checkpoints.rebuild import MalformedError, StorageRef
 from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run
+from paramtui.checkpoints.tensor_spec import MalformedError, StorageRef
 from paramtui.checkpoints.zip_directory import DEFLATED, STORED, RecordRun, ZipDirectory
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.listing import Geometry, Listing, Location
@@ -108,7 +108,9 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     folder = main.removesuffix("data.pkl")
     _note_kind(listing, directory, folder)
     if directory.prefix:
-        listing.warnings.append(f"{directory.prefix:,} bytes stand before the archive; torch.load refuses that")
+        listing.warnings.append(
+            f"{directory.prefix:,} bytes stand before the archive; torch.load refuses that"
+        )
     storages = ZipStorages(
         listing, directory, f"{folder}data/", big_endian=_big_endian(listing, directory, folder)
     )
@@ -145,10 +147,11 @@ def _is_export(directory: ZipDirectory) -> bool:
 
 
 def _refuse_without_pickle(directory: ZipDirectory) -> None:
-    names = [safe_text(name, 40) for name in directory.names[:3]]
+    names = ", ".join(safe_text(name, 40) for name in directory.names[:3])
+    more = ", …" if len(directory.names) > 3 else ""
     raise FormatError(
-        f"is a zip archive without data.pkl, so torch.save did not write it; it holds {len(directory.names):,}"
-        f" records ({', '.join(names)}{', …' if len(directory.names) > 3 else ''})",
+        "is a zip archive without data.pkl, so torch.save did not write it;"
+        f" it holds {len(directory.names):,} records ({names}{more})",
         where=directory.file.path,
     )
 

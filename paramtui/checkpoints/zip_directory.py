@@ -91,7 +91,7 @@ class ZipDirectory:
         _, _, end64, _ = _END64_LOCATOR.unpack(self.file.read(locator, _END64_LOCATOR.size))
         # With bytes before the archive the recorded place is too low; the record ends at its locator.
         for place in (end64, locator - _END64.size):
-            if 0 <= place and place + _END64.size <= locator:
+            if place >= 0 and place + _END64.size <= locator:
                 raw = self.file.read(place, _END64.size)
                 if raw[:4] == b"PK\x06\x06":
                     _, _, _, _, _, _, _, count, length, begin = _END64.unpack(raw)

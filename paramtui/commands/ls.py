@@ -163,7 +163,7 @@ def title(listing: Listing, selection: Selection) -> str:
 
 
 def tensor_facts(listing: Listing, tensor: int) -> tuple[str, str, str]:
-    """dtype with kind or layout, shape, and size of a tensor, as text."""
+    """Type with layout, shape, and size of a tensor, as text."""
     extra = listing.extras.get(tensor)
     dtype = safe_text(listing.dtype[tensor])
     if extra is not None and extra.layout:
@@ -204,7 +204,10 @@ def ls_flat(listing: Listing, selection: Selection, order: str) -> Iterator[str]
     elif order == "shape":
         tensors.sort(key=lambda tensor: tuple(size or 0 for size in listing.shape[tensor]))
     rows = [(safe_text(names[tensor]) or "(tensor)", *tensor_facts(listing, tensor)) for tensor in tensors]
-    widths = [min(max((len(row[column]) for row in rows), default=0), limit) for column, limit in ((0, 80), (1, 20), (2, 30))]
+    widths = [
+        min(max((len(row[column]) for row in rows), default=0), limit)
+        for column, limit in ((0, 80), (1, 20), (2, 30))
+    ]
     groups = selection.groups()
     letters = group_letters(groups)
     for tensor, (name, dtype, shape, size) in zip(tensors, rows, strict=True):
@@ -254,7 +257,7 @@ def ls_tree(listing: Listing, selection: Selection, order: str, depth: int | Non
 
 
 def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
-    """Rows down to `depth` and their indented labels; a negative row ``-r - 1`` stands for what lies below r."""
+    """Rows down to `depth` and their indented labels; ``-r - 1`` stands for what lies below row r."""
     limit = DEFAULT_DEPTH if depth is None else depth
     depths, ends, labels = tree.depth, tree.end, tree.label
     root_shown = len(tree) == 1 or tree.tensor[0] >= 0 or tree.value[0] >= 0
@@ -307,12 +310,13 @@ def _tree_lines(tree: Tree, rows: list[int], names: list[str], letters: dict[int
     dtype_width = min(max((len(fact[0]) for fact in facts.values()), default=0), 20)
     shape_width = min(max((len(fact[1]) for fact in facts.values()), default=0), 30)
     tails: dict[tuple[object, ...], str] = {
-        key: f"  {fact[0]:<{dtype_width}}  {fact[1]:<{shape_width}}  {fact[2]:>8}" for key, fact in facts.items()
+        key: f"  {fact[0]:<{dtype_width}}  {fact[1]:<{shape_width}}  {fact[2]:>8}"
+        for key, fact in facts.items()
     }
-    for row, name, key in zip(rows, names, keys, strict=True):
-        if key is not None:
+    for row, name, fact_key in zip(rows, names, keys, strict=True):
+        if fact_key is not None:
             tensor = tensors[row]
-            line = name.ljust(width) + tails[key]
+            line = name.ljust(width) + tails[fact_key]
             if tensor in letters or tensor in extras:
                 line = _marked(listing, tensor, line, letters)
             yield line + "\n"
@@ -350,7 +354,9 @@ def value_text(listing: Listing, index: int) -> str:
             repr(item)[:40] if not isinstance(item, int) or item.bit_length() < 1000 else "…"
             for item in found[:20]
         )
-        text = f"[{inside}{', …' if len(found) > 20 else ''}]"
+        brackets = {"tuple": ("(", ")"), "set": ("{", "}"), "frozenset": ("{", "}")}
+        opening, closing = brackets.get(value.type_name, ("[", "]"))
+        text = f"{opening}{inside}{', …' if len(found) > 20 else ''}{closing}"
         if len(found) > 20:
             text += f" ({len(found):,} entries)"
     elif isinstance(found, bytes | bytearray):

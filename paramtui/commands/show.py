@@ -121,7 +121,9 @@ def show_json(listing: Listing, read: Read, tensor: int, index: str) -> Iterator
         first = next(pieces)
     except ParamtuiError as error:
         raise _named(listing, tensor, error) from None
-    shape = [*selection.shape, *listing.shape[tensor][1:]] if None in listing.shape[tensor] else selection.shape
+    shape = (
+        [*selection.shape, *listing.shape[tensor][1:]] if None in listing.shape[tensor] else selection.shape
+    )
     head = {
         "name": listing.names[tensor],
         "dtype": listing.dtype[tensor],

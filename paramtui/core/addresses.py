@@ -24,13 +24,13 @@ class StridedSet(NamedTuple):
         run: Length of each contiguous piece, in bytes; 0 for the empty set.
         dims: (stride, size) in bytes, strides ascending and each larger than `run`.
         span: Bytes from the first to the one after the last.
-        count: Number of distinct bytes, or None where only counting them one by one could tell.
+        nbytes: Number of distinct bytes, or None where only counting them one by one could tell.
     """
 
     run: int
     dims: tuple[tuple[int, int], ...]
     span: int
-    count: int | None
+    nbytes: int | None
 
 
 EMPTY = StridedSet(0, (), 0, 0)

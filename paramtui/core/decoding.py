@@ -65,9 +65,11 @@ def decode(raw: npt.NDArray[np.uint8], dtype: str, *, big_endian: bool = False) 
     code = _NUMPY_CODES.get(dtype)
     if code is not None:
         numbers: npt.NDArray[Any] = data.view(order + code).reshape(lead)
-        return numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
+        native: npt.NDArray[Any] = numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
+        return native
     if dtype == "bool":
-        return data.reshape(lead) != 0
+        truth: npt.NDArray[Any] = data.reshape(lead) != 0
+        return truth
     if dtype == "bfloat16":
         high = data.view(order + "u2").reshape(lead).astype(np.uint32) << np.uint32(16)
         return high.view(np.float32)
@@ -81,9 +83,7 @@ def decode(raw: npt.NDArray[np.uint8], dtype: str, *, big_endian: bool = False) 
     return _small_float_table(dtype)[data.reshape(lead)]
 
 
-def unpack(
-    packed: npt.NDArray[np.uint8], places: npt.NDArray[np.int64], bits: int
-) -> npt.NDArray[np.uint8]:
+def unpack(packed: npt.NDArray[np.uint8], places: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.uint8]:
     """Elements of `bits` bits: `places` are their indices, `packed` the bytes they lie in."""
     shift = ((places * bits) % 8).astype(np.uint8)
     return (packed >> shift) & np.uint8((1 << bits) - 1)
@@ -107,9 +107,7 @@ def _small_float_table(dtype: str) -> npt.NDArray[np.float32]:
             number = (1 + mantissa / (1 << mantissa_bits)) * 2.0 ** (exponent - bias)
         else:
             number = mantissa / (1 << mantissa_bits) * 2.0 ** (1 - bias)
-        if kind == "fnuz" and code == 0x80:
-            number = float("nan")
-        elif kind == "fn" and code & 0x7F == 0x7F:
+        if (kind == "fnuz" and code == 0x80) or (kind == "fn" and code & 0x7F == 0x7F):
             number = float("nan")
         elif kind == "ieee" and exponent == (1 << exponent_bits) - 1:
             number = float("nan") if mantissa else float("inf")

@@ -30,10 +30,7 @@ def _table() -> dict[str, DType]:
     rows = [
         *(("float", f"float{bits}", bits) for bits in (64, 32, 16)),
         ("float", "bfloat16", 16),
-        *(
-            ("float", f"float8_{kind}", 8)
-            for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu")
-        ),
+        *(("float", f"float8_{kind}", 8) for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu")),
         # One element is a byte that holds two 4-bit numbers.
         ("float", "float4_e2m1fn_x2", 8),
         *(("int", f"int{bits}", bits) for bits in (64, 32, 16, 8)),

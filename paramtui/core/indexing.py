@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import EllipsisType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from paramtui.errors import IndexSyntaxError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import EllipsisType
 
 Index: TypeAlias = "tuple[int | slice | EllipsisType, ...]"
 

@@ -189,7 +189,7 @@ class Listing:
         self.node_step.append(step)
         return len(self.node_parent) - 1
 
-    def add_tensor(  # noqa: PLR0913
+    def add_tensor(  # noqa: PLR0913, PLR0917  called for every tensor: keywords would cost time
         self,
         node: int,
         kind: str,

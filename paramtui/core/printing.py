@@ -95,9 +95,7 @@ def summary_picks(picks: Sequence[Sequence[int]]) -> tuple[Sequence[int], ...]:
     """The indices that printing needs: all, or the edges of what has over 1,000 cells."""
     if math.prod(len(pick) for pick in picks) <= THRESHOLD:
         return tuple(picks)
-    return tuple(
-        [*pick[:EDGE], *pick[-EDGE:]] if len(pick) > 2 * EDGE else pick for pick in picks
-    )
+    return tuple([*pick[:EDGE], *pick[-EDGE:]] if len(pick) > 2 * EDGE else pick for pick in picks)
 
 
 def numbers_text(numbers: npt.NDArray[Any], shape: Sequence[int], indent: int) -> str:

@@ -93,9 +93,9 @@ def _survey(listing: Listing, tensors: Iterable[int]) -> Sharing:
         bytes_set = known.get(key)
         if bytes_set is None:
             bytes_set = known[key] = _bytes_of(dtype, shape, stride)  # type: ignore[arg-type]
-        if location in alone and bytes_set.count is not None and DTYPES[dtype].bits >= 8:
-            nbytes += bytes_set.count
-            elements += bytes_set.count // ITEMSIZE[dtype]
+        if location in alone and bytes_set.nbytes is not None and DTYPES[dtype].bits >= 8:
+            nbytes += bytes_set.nbytes
+            elements += bytes_set.nbytes // ITEMSIZE[dtype]
             continue
         extent = _Extent(begins[tensor], tensor, ITEMSIZE[dtype], bytes_set, key)
         found = by_location.get(location)
@@ -165,11 +165,12 @@ def _clusters(extents: list[_Extent]) -> list[list[_Extent]]:
     if len(extents) == 1:
         return [extents]
     clusters: list[list[_Extent]] = []
+    cluster: list[_Extent] = []
     reached = -1
     for extent in sorted(extents, key=lambda found: (found.begin, found.tensor)):
         if not extent.bytes_set.run:
             clusters.append([extent])
-        elif clusters and extent.begin < reached:
+        elif cluster and extent.begin < reached:
             cluster.append(extent)
         else:
             cluster = [extent]
@@ -216,18 +217,17 @@ def _connected(cluster: list[_Extent]) -> list[list[_Extent]]:
 def _union(members: list[_Extent]) -> int:
     """Distinct bytes of a connected group."""
     first = members[0]
-    if first.bytes_set.count is not None and (
-        len(members) == 1
-        or all(m.begin == first.begin and m.bytes_set == first.bytes_set for m in members)
+    if first.bytes_set.nbytes is not None and (
+        len(members) == 1 or all(m.begin == first.begin and m.bytes_set == first.bytes_set for m in members)
     ):
-        return first.bytes_set.count
+        return first.bytes_set.nbytes
     last = max(m.begin + m.bytes_set.span for m in members)
     begin = min(m.begin for m in members)
     if not any(m.bytes_set.dims for m in members):
         return last - begin
     sets = {(m.begin, m.bytes_set) for m in members}
     if sum(piece_count(bytes_set) for _, bytes_set in sets) > MAX_PIECES:
-        return min(last - begin, sum(bytes_set.count or bytes_set.span for _, bytes_set in sets))
+        return min(last - begin, sum(bytes_set.nbytes or bytes_set.span for _, bytes_set in sets))
     return union_size([piece for start, bytes_set in sets for piece in pieces(start, bytes_set)])
 
 

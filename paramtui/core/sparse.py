@@ -44,9 +44,9 @@ def sparse_window(
     if extra.layout == "sparse_coo":
         indices, values = parts["indices"], parts["values"]
     else:
-        indices, values = _coordinates(str(extra.layout), parts, sizes)
+        indices, values = _coordinates(str(extra.layout), parts)
     for dim, row in enumerate(indices):
-        if row.size and not (0 <= row.min() and row.max() < sizes[dim]):
+        if row.size and not (row.min() >= 0 and row.max() < sizes[dim]):
             raise ValuesError(f"indices of dimension {dim} lie outside its size {sizes[dim]}")
 
     sparse_dims = len(indices)
@@ -73,7 +73,7 @@ def sparse_window(
 
 
 def _coordinates(
-    layout: str, parts: dict[str, npt.NDArray[Any]], sizes: tuple[int, ...]
+    layout: str, parts: dict[str, npt.NDArray[Any]]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
     """Coordinates [dims, stored] and values [stored, ...] of a compressed layout."""
     by_row = layout in ("sparse_csr", "sparse_bsr")

@@ -305,11 +305,11 @@ class _Builder:
         for kids in self.kids.values():
             kids.sort(key=key)
 
-    def _key(self, order: str) -> Callable[[int], object]:
+    def _key(self, order: str) -> Callable[[int], _Comparable]:
         if order == "name":
-            return lambda row: natural_key(self.label[row])
+            return lambda row: _Comparable((False, natural_key(self.label[row])))
         if order == "size":
-            return lambda row: -self.nbytes[row]
+            return lambda row: _Comparable((False, -self.nbytes[row]))
         column: Sequence[object] = self.listing.dtype if order == "dtype" else self.listing.shape
 
         def by_column(row: int) -> tuple[bool, object]:
@@ -404,5 +404,3 @@ def natural_key(text: str) -> tuple[object, ...]:
         if piece:
             parts.append((1, 0, piece))
     return tuple(parts)
-
-

@@ -10,8 +10,8 @@ import numpy as np
 from paramtui.core.decoding import decode, unpack
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
 from paramtui.core.listing import Extra, Geometry, Listing, Quantizer, contiguous_stride
-from paramtui.core.sparse import sparse_window
 from paramtui.core.source import Window
+from paramtui.core.sparse import sparse_window
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ MAX_GAP = 4096
 MAX_READ = 4 << 20
 
 
-def read_window(
-    listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[Sequence[int]]
-) -> Window:
+def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
     """The cells of a tensor at the crossings of `picks`, one sequence of indices per dimension.
 
     Raises:
@@ -65,9 +63,7 @@ def whole_part(runs: ByteRuns, geometry: Geometry) -> npt.NDArray[Any]:
     return read_cells(runs, geometry, [range(size) for size in geometry.shape])
 
 
-def read_cells(
-    runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]]
-) -> npt.NDArray[Any]:
+def read_cells(runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]]) -> npt.NDArray[Any]:
     """Decoded elements of a strided tensor; see `Window.values` for types."""
     lengths = tuple(len(pick) for pick in picks)
     count = prod(lengths)
@@ -82,17 +78,17 @@ def read_cells(
     else:
         starts, run = _starts(geometry.stride, picks)
         if len(starts) > MAX_CELLS:
-            raise ValuesError(f"{count:,} scattered cells are too many for one window", hint="ask for a slice")
-        raw = gather(
-            runs, geometry.location, geometry.begin + starts * itemsize, run * itemsize
-        ).reshape(*lengths, itemsize)
+            raise ValuesError(
+                f"{count:,} scattered cells are too many for one window", hint="ask for a slice"
+            )
+        raw = gather(runs, geometry.location, geometry.begin + starts * itemsize, run * itemsize).reshape(
+            *lengths, itemsize
+        )
     swap = geometry.location >= 0 and runs.big_endian(geometry.location)
     return decode(raw, geometry.dtype, big_endian=swap)
 
 
-def _starts(
-    stride: Sequence[int], picks: Sequence[Sequence[int]]
-) -> tuple[npt.NDArray[np.int64], int]:
+def _starts(stride: Sequence[int], picks: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], int]:
     """Element offsets where contiguous pieces of the window start, and the pieces' length."""
     run = 1
     dim = len(picks)
@@ -159,26 +155,25 @@ def _dequantize(
     """``(stored - zero_point) * scale`` in float32, as ``Tensor.dequantize`` computes it."""
 
     def factors(found: Geometry | tuple[float, ...]) -> npt.NDArray[Any]:
-        numbers = (
-            whole_part(runs, found) if isinstance(found, Geometry) else np.asarray(found, np.float64)
-        )
+        numbers = whole_part(runs, found) if isinstance(found, Geometry) else np.asarray(found, np.float64)
         if quantizer.axis is None:
             return numbers.reshape(())
         shape = [1] * len(picks)
         shape[quantizer.axis] = -1
         return numbers[np.asarray(picks[quantizer.axis], dtype=np.int64)].reshape(shape)
 
-    scale = factors(quantizer.scales).astype(np.float32)
+    scale = factors(quantizer.scales)
     zero = factors(quantizer.zero_points)
-    if quantizer.axis is not None and zero.dtype.kind == "f" and isinstance(quantizer.zero_points, Geometry):
-        # Floating zero points make what PyTorch calls per_channel_affine_float_qparams.
-        return (stored.astype(np.float32) - zero.astype(np.float32)) * scale
-    return (stored.astype(np.int64) - zero.astype(np.int64)).astype(np.float32) * scale
+    if quantizer.axis is None:
+        centred: npt.NDArray[Any] = stored.astype(np.int64) - zero.astype(np.int64)
+        return centred.astype(np.float32) * scale.astype(np.float32)
+    # torch's kernels for channels subtract in float32 and multiply in the type of the scales.
+    shifted: npt.NDArray[Any] = stored.astype(np.float32) - zero.astype(np.float32)
+    scaled: npt.NDArray[Any] = shifted * scale
+    return scaled.astype(np.float32)
 
 
-def _ragged(
-    runs: ByteRuns, extra: Extra, picks: Sequence[Sequence[int]]
-) -> list[npt.NDArray[Any]]:
+def _ragged(runs: ByteRuns, extra: Extra, picks: Sequence[Sequence[int]]) -> list[npt.NDArray[Any]]:
     """Components of a nested tensor, the chosen ones of the first dimension."""
     parts = extra.parts
     out: list[npt.NDArray[Any]] = []

@@ -1,0 +1,88 @@
+"""What a pickle becomes when it is read as data: names, calls that are not made, lists of pairs."""
+
+from __future__ import annotations
+
+
+class GlobalRef:
+    """The name of a class or function, never the thing itself."""
+
+    __slots__ = ("full_name", "module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        # Protocols 0 to 2 write Python 2's names of these modules.
+        self.module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
+        self.name = name
+        self.full_name = f"{self.module}.{name}"
+
+
+class Pairs:
+    """A dict or OrderedDict: keys and values in turn, in the order of the file."""
+
+    __slots__ = ("cls", "items", "state")
+
+    def __init__(self, cls: GlobalRef | None = None) -> None:
+        self.cls = cls
+        self.items: list[object] = []
+        self.state: object = None
+
+    def get(self, key: str, default: object = None) -> object:
+        """The last value stored under the text `key`."""
+        items = self.items
+        for index in range(len(items) - 2, -1, -2):
+            found = items[index]
+            if (type(found) is str and found == key) or (
+                type(found) is bytes and found == key.encode("utf-8", "surrogatepass")
+            ):
+                return items[index + 1]
+        return default
+
+
+class InertSet:
+    """A set or frozenset, its members in the order of the file."""
+
+    __slots__ = ("frozen", "items")
+
+    def __init__(self, items: list[object], *, frozen: bool) -> None:
+        self.items = items
+        self.frozen = frozen
+
+
+class Record:
+    """A call that the pickle asks for and that is not made.
+
+    Attributes:
+        func: What would be called; mostly a `GlobalRef`.
+        args: The arguments, mostly a tuple.
+        kwargs: Keyword arguments (NEWOBJ_EX), or None.
+        state: The argument of BUILD, or None.
+        items: What APPENDS and ADDITEMS would add, or None.
+        pairs: What SETITEMS would set, keys and values in turn, or None.
+    """
+
+    __slots__ = ("args", "func", "items", "kwargs", "pairs", "state")
+
+    def __init__(self, func: object, args: object, kwargs: object = None) -> None:
+        self.func = func
+        self.args = args
+        self.kwargs = kwargs
+        self.state: object = None
+        self.items: list[object] | None = None
+        self.pairs: list[object] | None = None
+
+
+class PersistentRef:
+    """What the pickle stores outside itself: for torch a tuple that names a storage."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self, pid: object) -> None:
+        self.pid = pid
+
+
+class HugeInt:
+    """A decimal integer too long to convert; only its text length is kept."""
+
+    __slots__ = ("digits",)
+
+    def __init__(self, digits: int) -> None:
+        self.digits = digits

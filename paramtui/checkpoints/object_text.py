@@ -1,0 +1,95 @@
+"""Simple values behind the calls that rebuild them, and a few words about everything else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from paramtui.checkpoints.inert_objects import GlobalRef, HugeInt, Pairs, PersistentRef, Record
+from paramtui.checkpoints.numpy_pickle import dtype_code, numpy_scalar, raw_bytes
+from paramtui.checkpoints.tensor_spec import class_name
+from paramtui.core.text import safe_text
+
+SCALARS: Final = frozenset({bool, int, float, str, type(None), bytes, bytearray, HugeInt})
+
+
+def plain_value(name: str, args: tuple[object, ...], found: Record) -> tuple[str, object] | None:
+    """Type and value of the calls that stand for simple values."""
+    if found.state is None or name.startswith("numpy"):
+        scalar = numpy_scalar(found)
+        if scalar is not None:
+            return scalar
+        if name == "numpy.dtype":
+            code = dtype_code(found)
+            return "numpy.dtype", code[0] if code else call_text(name, args)
+        if name in ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct"):
+            return "numpy.ndarray", _array_text(found)
+    if name == "torch.device":
+        return name, ":".join(str(arg) for arg in args if type(arg) in (str, int))
+    if name == "torch.Size" and len(args) == 1 and type(args[0]) is tuple:
+        return name, [plain_scalar(item) for item in args[0]]
+    if name == "torch.serialization._get_layout" and args:
+        return "torch.layout", plain_scalar(args[0])
+    if name == "builtins.complex" and len(args) == 2:
+        real, imaginary = args
+        if type(real) is float and type(imaginary) is float:
+            return "complex", complex(real, imaginary)
+    if name in ("_codecs.encode", "builtins.bytes", "builtins.bytearray"):
+        data = raw_bytes(found)
+        if data is not None:
+            return ("bytearray" if name == "builtins.bytearray" else "bytes"), data
+    return None
+
+
+def _array_text(found: Record) -> str:
+    state = found.state
+    if type(state) is tuple and len(state) > 2:
+        code = dtype_code(state[2])
+        return f"array of dtype {code[0] if code else 'unknown'}, shape {short_text(state[1])}"
+    return "array"
+
+
+def plain_scalar(found: object) -> object:
+    """A scalar as a listing holds it: itself, or for an integer never converted a text about it."""
+    if type(found) is HugeInt:
+        return f"an integer of {found.digits:,} digits"
+    return found
+
+
+def type_name(found: object) -> str:
+    """Name of the class that an object of a pickle is, or would be, of."""
+    if type(found) is Record:
+        return class_name(found)
+    if type(found) is Pairs:
+        return found.cls.full_name if found.cls else "dict"
+    return type(found).__name__
+
+
+def short_text(found: object) -> str:
+    """A few words about any object, never deeper than one level."""
+    if type(found) is int and found.bit_length() > 10_000:
+        return f"an integer of {found.bit_length():,} bits"
+    if type(found) in SCALARS:
+        return safe_text(repr(plain_scalar(found))[:80], 60)
+    if type(found) is GlobalRef:
+        return found.full_name
+    if type(found) is tuple or type(found) is list:
+        inside = ", ".join(
+            [
+                short_text(item) if type(item) in SCALARS or type(item) is GlobalRef else "…"
+                for item in found[:6]
+            ]
+        )
+        more = ", …" if len(found) > 6 else "," if type(found) is tuple and len(found) == 1 else ""
+        return f"({inside}{more})" if type(found) is tuple else f"[{inside}{more}]"
+    if type(found) is Record:
+        return f"{class_name(found)}(…)"
+    return "…"
+
+
+def call_text(name: str, args: tuple[object, ...]) -> str:
+    """The call that a record stands for, as Python would write it, cut to a line."""
+    shown = [short_text(arg) for arg in args[:8] if type(arg) is not PersistentRef]
+    if name == "builtins.getattr" and len(args) == 2:
+        return f"{shown[0]}.{args[1]}" if type(args[1]) is str else name
+    short = name.rsplit(".", 1)[-1]
+    return f"{short}({', '.join(shown)}{', …' if len(args) > 8 else ''})"

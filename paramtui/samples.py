@@ -1,0 +1,51 @@
+"""The sample models and checkpoints that travel with the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from paramtui.errors import TargetError
+
+DEFAULT_SAMPLE = "tied_transformer.pt"
+
+_CHECKPOINTS = {
+    "perceptron.safetensors": "parameters of two linear layers, in the safetensors format",
+    "nested_blocks.pt": "how names lead to parameters in nested blocks: a state dict",
+    "tied_layers.pt": "one layer at two places: a whole pickled module",
+    "tied_transformer.pt": "a training checkpoint: transformer, tied embeddings, optimizer state",
+    "convnet.safetensors": "buffers beside parameters",
+}
+
+
+class Sample(NamedTuple):
+    """One bundled checkpoint.
+
+    Attributes:
+        name: File name.
+        path: Where it lies.
+        teaches: What it shows, in a line.
+    """
+
+    name: str
+    path: Path
+    teaches: str
+
+
+def samples_directory() -> Path:
+    """The directory of the sample models, in a wheel, an editable install or a checkout.
+
+    Raises:
+        TargetError: This copy of the program came without them.
+    """
+    package = Path(__file__).parent
+    for found in (package / "sample_models", package.parent / "sample_models"):
+        if (found / "checkpoints").is_dir():
+            return found
+    raise TargetError("the bundled samples are missing from this installation", hint="name a TARGET")
+
+
+def sample_checkpoints() -> list[Sample]:
+    """The bundled checkpoints, simplest first."""
+    directory = samples_directory() / "checkpoints"
+    return [Sample(name, directory / name, teaches) for name, teaches in _CHECKPOINTS.items()]
