@@ -44,6 +44,8 @@ DTYPE_NAMES: dict[str, str] = {
     "BOOL": "bool",
     "C64": "complex64",
 }
+# 2.0 and True are equal to integers, and are no sizes.
+_INTEGERS: Final = frozenset({int})
 # Types of the format that PyTorch has no dtype for; listed, their values not decoded.
 OTHER_BITS = {"F6_E2M3": 6, "F6_E3M2": 6}
 
@@ -88,10 +90,13 @@ def read_header(file: RandomFile) -> Header:
         )
     raw = file.read(8, length)
     fields = parse_strict(raw, file.path, at=8)
+    quotes = 2 if "__metadata__" in fields else 0
     metadata = fields.pop("__metadata__", {})
-    # Each entry has its offsets once; a difference means that a name or a field came twice (or
-    # stands inside a name), and only then is the slow parse that tells them apart worth its time.
-    if raw.count(b'"data_offsets"') != len(fields) or raw.count(b'"dtype"') != len(fields):
+    # An entry has ten quotes (name, three keys, dtype), a text of the metadata four. Another number
+    # means that a key came twice (or a quote stands inside a name), and only then is the slow parse
+    # that tells them apart worth its time.
+    quotes += 10 * len(fields) + (4 * len(metadata) if isinstance(metadata, dict) else 0)
+    if raw.count(b'"') != quotes:
         parse_strict(raw, file.path, at=8, duplicates=True)
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise FormatError("the header's __metadata__ is not a map from text to text", where=file.path)
@@ -168,7 +173,7 @@ def list_tensors(
             begin, end = entry["data_offsets"]
             key = (code, sizes)
             found = known.get(key)
-            if found is None or bool in map(type, sizes):
+            if found is None or not _INTEGERS.issuperset(map(type, sizes)):
                 if not all(type(size) is int and size >= 0 for size in sizes):
                     raise TypeError
                 found = known[key] = _layout(code, sizes)

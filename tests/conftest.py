@@ -1,0 +1,38 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Times vary on a busy machine, and examples that write files are slow to generate.
+settings.register_profile("readers", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("readers")
+
+
+class Save(Protocol):
+    """`torch.save` to a new file of the test."""
+
+    def __call__(self, obj: object, **options: Any) -> Path:  # noqa: ANN401  whatever torch.save takes
+        """Writes `obj` and returns the path."""
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Saves an object with ``torch.save`` and returns the file."""
+    count = 0
+
+    def write(obj: object, **options: Any) -> Path:  # noqa: ANN401
+        nonlocal count
+        count += 1
+        path = tmp_path / f"saved{count}.pt"
+        torch.save(obj, path, **options)
+        return path
+
+    return write
