@@ -28,12 +28,16 @@ from paramtui.core.listing import contiguous_stride
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+# A parameter of a subclass of a sparse tensor has four calls one inside the other.
+MAX_NESTING = 8
+
 
 class Rebuilder:
     """Describes tensors from the calls that would rebuild them."""
 
     def __init__(self, storages: Storages) -> None:
         self.storages = storages
+        self._nesting = 0
         self._handlers: dict[str, Callable[[Sequence[object]], TensorSpec]] = {
             "torch._utils._rebuild_tensor_v2": self._tensor_v2,
             "torch._utils._rebuild_tensor_v3": self._tensor_v3,
@@ -187,7 +191,13 @@ class Rebuilder:
 
     def inner(self, found: object, what: str) -> TensorSpec:
         """The tensor that `found` is; a `MalformedError` says `what` it should have been."""
-        spec = self.tensor(found)
+        self._nesting += 1
+        try:
+            if self._nesting > MAX_NESTING:
+                raise MalformedError("it is made from tensors nested too deeply")
+            spec = self.tensor(found)
+        finally:
+            self._nesting -= 1
         if spec is None:
             raise MalformedError(f"{what} is no tensor")
         return spec

@@ -65,6 +65,9 @@ def _composite(
     rebuilder: Rebuilder, layout: str, parts: dict[str, object], shape: Shape, dtype_of: str
 ) -> tuple[TensorSpec, dict[str, TensorSpec]]:
     specs = {name: rebuilder.inner(part, f"its {name}") for name, part in parts.items()}
+    for name, part in specs.items():
+        if part.extra and part.extra.layout not in (None, "meta"):
+            raise MalformedError(f"its {name} is no strided tensor")
     nbytes = sum(part.nbytes for part in specs.values())
     spec = TensorSpec(-1, 0, specs[dtype_of].dtype, shape, None, None, nbytes)
     odd = spec.odd()

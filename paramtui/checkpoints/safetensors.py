@@ -16,8 +16,6 @@ from paramtui.core.text import safe_text
 from paramtui.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from paramtui.checkpoints.files import RandomFile
 
 MAX_HEADER: Final = 100_000_000
@@ -45,7 +43,6 @@ DTYPE_NAMES: dict[str, str] = {
     "C64": "complex64",
 }
 # 2.0 and True are equal to integers, and are no sizes.
-_INTEGERS: Final = frozenset({int})
 # Types of the format that PyTorch has no dtype for; listed, their values not decoded.
 OTHER_BITS = {"F6_E2M3": 6, "F6_E3M2": 6}
 
@@ -57,11 +54,15 @@ class Header:
         tensors: Entry by name, in the order of the file.
         metadata: The free text entries.
         data_begin: Byte of the file where tensor bytes start.
+        integers_only: Every number in it is an integer, and nothing is true or false.
     """
 
-    __slots__ = ("data_begin", "metadata", "tensors")
+    __slots__ = ("data_begin", "integers_only", "metadata", "tensors")
 
-    def __init__(self, tensors: dict[str, Any], metadata: dict[str, str], data_begin: int) -> None:
+    def __init__(
+        self, tensors: dict[str, Any], metadata: dict[str, str], data_begin: int, *, integers_only: bool
+    ) -> None:
+        self.integers_only = integers_only
         self.tensors = tensors
         self.metadata = metadata
         self.data_begin = data_begin
@@ -89,7 +90,9 @@ def read_header(file: RandomFile) -> Header:
             where=file.path,
         )
     raw = file.read(8, length)
-    fields = parse_strict(raw, file.path, at=8)
+    floats: list[str] = []
+    fields = parse_strict(raw, file.path, at=8, floats=floats)
+    integers_only = not floats and b"true" not in raw and b"false" not in raw
     quotes = 2 if "__metadata__" in fields else 0
     metadata = fields.pop("__metadata__", {})
     # An entry has ten quotes (name, three keys, dtype), a text of the metadata four. Another number
@@ -100,11 +103,20 @@ def read_header(file: RandomFile) -> Header:
         parse_strict(raw, file.path, at=8, duplicates=True)
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise FormatError("the header's __metadata__ is not a map from text to text", where=file.path)
-    return Header(fields, metadata, 8 + length)
+    return Header(fields, metadata, 8 + length, integers_only=integers_only)
 
 
-def parse_strict(raw: bytes, path: str, *, at: int, duplicates: bool = False) -> dict[str, Any]:
+def parse_strict(
+    raw: bytes, path: str, *, at: int, duplicates: bool = False, floats: list[str] | None = None
+) -> dict[str, Any]:
     """A JSON object without NaN, Infinity or (if asked) repeated keys.
+
+    Args:
+        raw: The text.
+        path: Of the file, for messages.
+        at: Byte of the file where the text starts.
+        duplicates: Refuse a key that comes twice.
+        floats: Gets every number that is no integer, as written.
 
     Raises:
         FormatError: Names the file and the byte.
@@ -112,6 +124,11 @@ def parse_strict(raw: bytes, path: str, *, at: int, duplicates: bool = False) ->
 
     def refuse_constant(name: str) -> None:
         raise FormatError(f"the JSON holds {name}, which is no JSON", where=path)
+
+    def note_float(text: str) -> float:
+        if floats is not None:
+            floats.append(text)
+        return float(text)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -127,6 +144,7 @@ def parse_strict(raw: bytes, path: str, *, at: int, duplicates: bool = False) ->
         fields = json.loads(
             raw.decode(),
             parse_constant=refuse_constant,
+            parse_float=note_float,
             object_pairs_hook=unique if duplicates else None,
         )
     except UnicodeDecodeError as error:
@@ -144,7 +162,7 @@ def parse_strict(raw: bytes, path: str, *, at: int, duplicates: bool = False) ->
 
 def list_tensors(
     listing: Listing, header: Header, location: int, data_nbytes: int
-) -> Iterator[tuple[int, int, str]]:
+) -> list[tuple[int, int, str]]:
     """Adds the tensors of one file to a listing.
 
     Args:
@@ -153,7 +171,7 @@ def list_tensors(
         location: Index of the run of bytes after the header.
         data_nbytes: Length of that run.
 
-    Yields:
+    Returns:
         First and last byte in the run and name of each tensor whose place makes sense.
     """
     nodes = listing.node
@@ -162,6 +180,8 @@ def list_tensors(
     add_nbytes, add_begin = listing.nbytes.append, listing.begin.append
     first_node = len(listing.node_parent)
     count = len(header.tensors)
+    places: list[tuple[int, int, str]] = []
+    check_types = not header.integers_only
     # Shapes repeat: sizes are multiplied and strides made once for each.
     known: dict[tuple[str, tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...], int, str]] = {}
     for name, entry in header.tensors.items():
@@ -173,7 +193,8 @@ def list_tensors(
             begin, end = entry["data_offsets"]
             key = (code, sizes)
             found = known.get(key)
-            if found is None or not _INTEGERS.issuperset(map(type, sizes)):
+            # True and 1.0 are equal to 1 and would be taken for it.
+            if found is None or check_types:
                 if not all(type(size) is int and size >= 0 for size in sizes):
                     raise TypeError
                 found = known[key] = _layout(code, sizes)
@@ -187,17 +208,17 @@ def list_tensors(
                 )
             elif dtype not in DTYPES:
                 problem = f"PyTorch has no dtype for {safe_text(dtype)}"
-                yield begin, end, name
+                places.append((begin, end, name))
             elif end - begin != nbytes:
                 problem = f"its shape needs {nbytes:,} bytes and it has {end - begin:,}"
-                yield begin, end, name
+                places.append((begin, end, name))
             else:
-                yield begin, end, name
+                places.append((begin, end, name))
         except (KeyError, TypeError, ValueError):
-            shape, stride, nbytes, dtype = (), (), 0, "uint8"
+            shape, stride, nbytes, dtype = (), (), 0, "unknown"
             problem = "its header entry is not a dtype, a shape and two data offsets"
         add_kind("tensor")
-        add_dtype(dtype if dtype in DTYPES else "uint8")
+        add_dtype(dtype)
         add_shape(shape)
         add_stride(stride)
         add_nbytes(nbytes)
@@ -211,6 +232,7 @@ def list_tensors(
     listing.offset.extend([0] * count)
     listing.requires_grad.extend([False] * count)
     listing.location.extend([location] * count)
+    return places
 
 
 def _layout(code: str, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int, str]:
@@ -263,7 +285,7 @@ def add_file(listing: Listing, runs: list[Run], file: RandomFile, shown_path: st
     data_nbytes = file.nbytes - header.data_begin
     listing.locations.append(Location(None, data_nbytes))
     runs.append(FileRun(file, header.data_begin, data_nbytes))
-    places = list(list_tensors(listing, header, len(runs) - 1, data_nbytes))
+    places = list_tensors(listing, header, len(runs) - 1, data_nbytes)
     disjoint = check_layout(listing, places, data_nbytes, shown_path)
     listing.disjoint = disjoint and (listing.disjoint or len(runs) == 1)
     return header.metadata

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from paramtui.core.describe import all_warnings, group_letters, letter, tensor_facts, value_text
 from paramtui.core.jsonable import jsonable
-from paramtui.core.text import bytes_text, count_text, key_text, safe_text, shape_text
-from paramtui.core.tree import Tree, natural_key
+from paramtui.core.text import bytes_text, count_text, key_text, safe_text
+from paramtui.core.tree import Tree
+from paramtui.core.tree_builder import natural_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -128,25 +130,6 @@ def _tensor_entry(listing: Listing, tensor: int, name: str) -> dict[str, object]
     return entry
 
 
-def all_warnings(listing: Listing) -> list[str]:
-    """What the reader warned of, and names that several tensors have."""
-    warnings = list(listing.warnings)
-    names = listing.names
-    if len(set(names)) < len(names):
-        seen: set[str] = set()
-        twice: dict[str, None] = {}
-        for name in names:
-            if name in seen:
-                twice[name] = None
-            seen.add(name)
-        shown = ", ".join(safe_text(name) or "(tensor)" for name in list(twice)[:5])
-        warnings.append(
-            f"{len(twice):,} names belong to several tensors ({shown}{', …' if len(twice) > 5 else ''});"
-            " give key paths to tell them apart"
-        )
-    return warnings
-
-
 def title(listing: Listing, selection: Selection) -> str:
     """One line: what it is and how big."""
     totals = listing.totals(selection.tensors if selection.narrowed else None)
@@ -160,34 +143,6 @@ def title(listing: Listing, selection: Selection) -> str:
     if totals.unique_nbytes != totals.nbytes:
         parts.append(f"{count_text(totals.unique_elements)} unique in {bytes_text(totals.unique_nbytes)}")
     return "  ".join(parts)
-
-
-def tensor_facts(listing: Listing, tensor: int) -> tuple[str, str, str]:
-    """Type with layout, shape, and size of a tensor, as text."""
-    extra = listing.extras.get(tensor)
-    dtype = safe_text(listing.dtype[tensor])
-    if extra is not None and extra.layout:
-        dtype = f"{dtype} {extra.layout}"
-    return dtype, shape_text(listing.shape[tensor]), bytes_text(listing.nbytes[tensor])
-
-
-def group_letters(groups: Sequence[tuple[str, list[int]]]) -> dict[int, str]:
-    """The letter of the group that each tensor is in: A to Z, then AA, AB ..."""
-    letters: dict[int, str] = {}
-    for index, (_, members) in enumerate(groups):
-        for member in members:
-            letters[member] = letter(index)
-    return letters
-
-
-def letter(index: int) -> str:
-    """A, B, ..., Z, AA, AB, ..."""
-    text = ""
-    index += 1
-    while index:
-        index, digit = divmod(index - 1, 26)
-        text = chr(65 + digit) + text
-    return text
 
 
 def ls_flat(listing: Listing, selection: Selection, order: str) -> Iterator[str]:
@@ -341,28 +296,3 @@ def _block_tail(tree: Tree, row: int, class_name: str | None, dtype_width: int, 
         return f"  {kind}"
     count = count_text(tree.elements[row])
     return f"  {kind:<{dtype_width}}  {count:>{shape_width}}  {bytes_text(tree.nbytes[row]):>8}"
-
-
-def value_text(listing: Listing, index: int) -> str:
-    """A value and its type on one line."""
-    value = listing.values[index]
-    found = value.value
-    if isinstance(found, int) and not isinstance(found, bool) and found.bit_length() > 10_000:
-        text = f"an integer of {found.bit_length():,} bits"
-    elif isinstance(found, list):
-        inside = ", ".join(
-            repr(item)[:40] if not isinstance(item, int) or item.bit_length() < 1000 else "…"
-            for item in found[:20]
-        )
-        brackets = {"tuple": ("(", ")"), "set": ("{", "}"), "frozenset": ("{", "}")}
-        opening, closing = brackets.get(value.type_name, ("[", "]"))
-        text = f"{opening}{inside}{', …' if len(found) > 20 else ''}{closing}"
-        if len(found) > 20:
-            text += f" ({len(found):,} entries)"
-    elif isinstance(found, bytes | bytearray):
-        text = f"{bytes(found[:24])!r}{'…' if len(found) > 24 else ''} ({len(found):,} bytes)"
-    elif isinstance(found, str) and value.type_name != "str":
-        text = found
-    else:
-        text = repr(found) if not isinstance(found, str) else repr(found[:200])
-    return f"{safe_text(value.type_name, 60)}  {safe_text(text)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from paramtui.commands.ls import tensor_facts, value_text
+from paramtui.core.describe import tensor_facts, value_text
 from paramtui.core.indexing import Selection, apply_index, parse_index
 from paramtui.core.jsonable import float_text, jsonable
 from paramtui.core.lookup import tensor_id

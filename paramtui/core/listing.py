@@ -308,24 +308,36 @@ class Listing:
             count *= size
         return count
 
+    def sums(self, tensors: Iterable[int]) -> tuple[int, int]:
+        """Elements and bytes of some tensors as listed. Wrappers are counted by what they hold."""
+        extras, shapes, sizes = self.extras, self.shape, self.nbytes
+        elements = nbytes = 0
+        # Shapes repeat: each is multiplied once.
+        known: dict[Shape, int] = {}
+        for tensor in tensors:
+            if tensor in extras:
+                if extras[tensor].layout != "wrapper":
+                    elements += self.numel(tensor)
+                    nbytes += sizes[tensor]
+                continue
+            shape = shapes[tensor]
+            count = known.get(shape)
+            if count is None:
+                count = known[shape] = self.numel(tensor)
+            elements += count
+            nbytes += sizes[tensor]
+        return elements, nbytes
+
     def totals(self, tensors: Iterable[int] | None = None) -> Totals:
-        """Sums over `tensors`, by default all. Wrappers are counted by what they hold."""
+        """Sums over `tensors`, by default all."""
         from paramtui.core.sharing import distinct
 
         chosen = range(len(self.node)) if tensors is None else list(tensors)
+        elements, nbytes = self.sums(chosen)
+        if self.disjoint and not self.extras:
+            return Totals(len(chosen), elements, elements, nbytes, nbytes)
         unique_elements, unique_nbytes = distinct(self, None if tensors is None else chosen)
-        extras = self.extras
-        if extras:
-            counted = [t for t in chosen if t not in extras or extras[t].layout != "wrapper"]
-        else:
-            counted = list(chosen)
-        return Totals(
-            len(chosen),
-            sum(map(self.numel, counted)),
-            unique_elements,
-            sum([self.nbytes[tensor] for tensor in counted]),
-            unique_nbytes,
-        )
+        return Totals(len(chosen), elements, unique_elements, nbytes, unique_nbytes)
 
 
 def contiguous_stride(shape: Sequence[int]) -> tuple[int, ...]:

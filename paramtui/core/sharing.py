@@ -62,8 +62,7 @@ def distinct(listing: Listing, tensors: Iterable[int] | None = None) -> tuple[in
 def _survey(listing: Listing, tensors: Iterable[int]) -> Sharing:
     extras = listing.extras
     if listing.disjoint and not extras:
-        chosen = list(tensors)
-        return Sharing((), sum(map(listing.numel, chosen)), sum([listing.nbytes[t] for t in chosen]))
+        return Sharing((), *listing.sums(tensors))
     locations, begins, dtypes = listing.location, listing.begin, listing.dtype
     shapes, strides = listing.shape, listing.stride
     known: dict[tuple[object, ...], StridedSet] = {}

@@ -77,6 +77,11 @@ HOSTILE = {
     "a deep set": b"\x8f" * 100_000 + b"(" * 0 + b".",
     "an inherited storage": b"(X\x07\x00\x00\x00storageh\x00tQ.",
     "a tensor of a tensor": b"ctorch._utils\n_rebuild_parameter\nq\x00(h\x00\x89Nt" + b"R.",
+    "quantised tensors of quantised tensors": b"ctorch._utils\n_rebuild_qtensor\nq\x000Nq\x02"
+    + b"0h\x00((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ"
+      b"K\x00K\x01\x85K\x01\x85(ctorch\nper_channel_affine\nh\x02h\x02K\x00t\x89NtRq\x02" * 40 + b".",
+    "sparse tensors of sparse tensors": b"Nq\x02"
+    + b"0ctorch._utils\n_rebuild_sparse_tensor\n(ctorch\nsparse_coo\n(h\x02h\x02K\x01\x85ttRq\x02" * 40 + b".",
     "deep parameters": b"ctorch._utils\n_rebuild_parameter\nq\x000N" + b"q\x010h\x00(h\x01\x89NtR" * 100_000 + b".",
 }  # fmt: skip
 
@@ -120,10 +125,10 @@ def test_a_checkpoint_that_would_run_a_command_leaves_no_trace(save: Save, tmp_p
 
 def test_a_deep_nest_through_the_command_line_ends(tmp_path: Path) -> None:
     path = archive(tmp_path / "deep.pt", HOSTILE["lists of lists"])
-    for words in (["ls"], ["ls", "--json"], ["ls", "--flat"]):
-        done = run_paramtui(*words, str(path), timeout=60)
-        assert done.returncode == 0
-        assert b"Traceback" not in done.stderr
+    done = run_paramtui("ls", str(path), timeout=60)
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert len(done.stdout) < 1_000_000
 
 
 def test_a_plain_pickle_is_named_as_such(tmp_path: Path) -> None:

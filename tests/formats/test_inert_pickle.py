@@ -103,7 +103,7 @@ RARE = {
     "POP": b"K\x01K\x020.",
     "POP of a mark": b"K\x01(0.",
     "POP_MARK": b"K\x01(K\x02K\x031.",
-    "DUP": b"]2a.",
+    "DUP": b"K\x052\x86.",
     "DUP in a tuple": b"K\x072\x86.",
     "INT text": b"I-12\n.",
     "INT true": b"I01\n.",

@@ -1,0 +1,281 @@
+"""Builds the rows of a tree: blocks from containers and from dots in names, and their order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paramtui.core.listing import ITEM, ROOT
+from paramtui.core.text import key_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from paramtui.core.listing import Listing
+
+
+class Builder:
+    """Rows in the order in which they are met, with the children of each."""
+
+    def __init__(
+        self, listing: Listing, tensors: Collection[int] | None, values: Collection[int] | None
+    ) -> None:
+        self.listing = listing
+        self.label: list[str] = [""]
+        self.parent: list[int] = [-1]
+        self.tensor: list[int] = [-1]
+        self.value: list[int] = [-1]
+        self.node: list[int] = [ROOT]
+        self._blocks: dict[tuple[int, str], int] = {}
+        self._fill(tensors, values)
+        self.kids: dict[int, list[int]] = {0: []}
+        kids = self.kids
+        for row in range(1, len(self.parent)):
+            above = self.parent[row]
+            if above in kids:
+                kids[above].append(row)
+            else:
+                kids[above] = [row]
+        self._sum()
+
+    def _row(self, parent: int, label: str, node: int = -1) -> int:
+        row = len(self.label)
+        self.label.append(label)
+        self.parent.append(parent)
+        self.tensor.append(-1)
+        self.value.append(-1)
+        self.node.append(node)
+        return row
+
+    def _block(self, parent: int, label: str) -> int:
+        row = self._blocks.get((parent, label))
+        if row is None:
+            row = self._blocks[parent, label] = self._row(parent, label)
+        return row
+
+    def _fill(self, tensors: Collection[int] | None, values: Collection[int] | None) -> None:
+        listing = self.listing
+        parents, keys, steps = listing.node_parent, listing.node_key, listing.node_step
+        count = len(parents)
+        tensor_at: dict[int, int] = {}
+        chosen = range(len(listing)) if tensors is None else sorted(tensors)
+        for tensor in chosen:
+            tensor_at[listing.node[tensor]] = tensor
+        value_at: dict[int, int] = {}
+        for index in range(len(listing.values)) if values is None else sorted(values):
+            value_at[listing.values[index].node] = index
+        shown = self._shown_nodes(tensor_at, value_at) if tensors is not None or values is not None else None
+        inner = set(parents)
+        row_of: dict[int, int] = {ROOT: 0}
+        prefixes: dict[tuple[int, str], int] = {}
+        find_tensor, find_value = tensor_at.get, value_at.get
+        add_to, add_label, add_parent = self.label, self.label.append, self.parent.append
+        add_tensor, add_value, add_node = self.tensor.append, self.value.append, self.node.append
+        last_above, last_head, last_at = -1, "", 0
+        for node in range(1, count):
+            if shown is not None and not shown[node]:
+                continue
+            above = row_of[parents[node]]
+            key = keys[node]
+            if type(key) is str:
+                label = key
+                if steps[node] == ITEM and "." in key:
+                    head, _, tail = key.rpartition(".")
+                    # Neighbours mostly stand in the same block.
+                    if head == last_head and above == last_above:
+                        at = last_at
+                    else:
+                        at = prefixes.get((above, head), -2)
+                        if at == -2:
+                            at = self._prefix(prefixes, above, head)
+                        last_above, last_head, last_at = above, head, at
+                    if at >= 0 and tail:
+                        above, label = at, tail
+            else:
+                label = key_text(key)
+            tensor = find_tensor(node, -1)
+            value = find_value(node, -1) if tensor < 0 else -1
+            if tensor < 0 and value < 0:
+                row = self._block(above, label)
+                if self.node[row] < 0:
+                    self.node[row] = node
+            else:
+                row = len(add_to)
+                add_label(label)
+                add_parent(above)
+                add_tensor(tensor)
+                add_value(value)
+                add_node(node)
+            if node in inner:
+                row_of[node] = row
+        # The root itself can be a tensor, a value or an object.
+        self.tensor[0] = tensor_at.get(ROOT, -1)
+        self.value[0] = value_at.get(ROOT, -1)
+
+    def _prefix(self, prefixes: dict[tuple[int, str], int], above: int, head: str) -> int:
+        """The block that ``head`` names below a row; -1 if its dots separate nothing."""
+        if "" in head.split("."):
+            prefixes[above, head] = -1
+            return -1
+        missing: list[tuple[str, str]] = []
+        at: int | None = None
+        rest = head
+        while at is None:
+            outer, _, label = rest.rpartition(".")
+            missing.append((rest, label))
+            at = prefixes.get((above, outer)) if outer else above
+            rest = outer
+        for prefix, label in reversed(missing):
+            at = prefixes[above, prefix] = self._block(at, label)
+        return at
+
+    def _shown_nodes(self, tensor_at: dict[int, int], value_at: dict[int, int]) -> bytearray:
+        """Marks nodes at or above a chosen tensor or value."""
+        parents = self.listing.node_parent
+        shown = bytearray(len(parents))
+        for node in (*tensor_at, *value_at):
+            at = node
+            while at >= 0 and not shown[at]:
+                shown[at] = 1
+                at = parents[at]
+        return shown
+
+    def _sum(self) -> None:
+        listing = self.listing
+        extras = listing.extras
+        size = len(self.label)
+        self.count = [0] * size
+        self.elements = [0] * size
+        self.nbytes = [0] * size
+        numel: dict[tuple[int | None, ...], int] = {}
+        for row in range(size - 1, -1, -1):
+            tensor = self.tensor[row]
+            if tensor >= 0:
+                self.count[row] += 1
+                extra = extras.get(tensor) if extras else None
+                if extra is None:
+                    shape = listing.shape[tensor]
+                    known = numel.get(shape)
+                    if known is None:
+                        known = numel[shape] = listing.numel(tensor)
+                    self.elements[row] += known
+                    self.nbytes[row] += listing.nbytes[tensor]
+                elif extra.layout != "wrapper":
+                    self.elements[row] += listing.numel(tensor)
+                    self.nbytes[row] += listing.nbytes[tensor]
+            above = self.parent[row]
+            if above >= 0:
+                self.count[above] += self.count[row]
+                self.elements[above] += self.elements[row]
+                self.nbytes[above] += self.nbytes[row]
+
+    def sort(self, order: str) -> None:
+        """Puts the children of each block in order."""
+        if order == "stored":
+            split: dict[str, tuple[str, tuple[tuple[int, str], ...]]] = {}
+            for row, kids in self.kids.items():
+                if len(kids) > 1:
+                    self.kids[row] = self._numbered(kids, split)
+            return
+        key = self._key(order)
+        for kids in self.kids.values():
+            kids.sort(key=key)
+
+    def _key(self, order: str) -> Callable[[int], _Comparable]:
+        if order == "name":
+            return lambda row: _Comparable((False, natural_key(self.label[row])))
+        if order == "size":
+            return lambda row: _Comparable((False, -self.nbytes[row]))
+        column: Sequence[object] = self.listing.dtype if order == "dtype" else self.listing.shape
+
+        def by_column(row: int) -> tuple[bool, object]:
+            tensor = self.tensor[row]
+            if tensor < 0:
+                return True, ""
+            entry = column[tensor]
+            return False, tuple(size or 0 for size in entry) if isinstance(entry, tuple) else entry
+
+        return lambda row: _Comparable(by_column(row))
+
+    def _numbered(
+        self, kids: list[int], split: dict[str, tuple[str, tuple[tuple[int, str], ...]]]
+    ) -> list[int]:
+        """Children in their own order, those that differ in numbers only in the order of these."""
+        families: dict[str, list[int]] = {}
+        for place, row in enumerate(kids):
+            label = self.label[row]
+            known = split.get(label)
+            if known is None:
+                known = split[label] = _split_numbers(label)
+            if known[1]:
+                families.setdefault(known[0], []).append(place)
+        out = kids
+        for places in families.values():
+            if len(places) > 1:
+                rows = sorted([kids[place] for place in places], key=lambda row: split[self.label[row]][1])
+                if out is kids:
+                    out = list(kids)
+                for place, row in zip(places, rows, strict=True):
+                    out[place] = row
+        return out
+
+    def preorder(self) -> list[int]:
+        """All rows, each block before what it holds."""
+        out: list[int] = []
+        stack = [0]
+        kids = self.kids
+        while stack:
+            row = stack.pop()
+            out.append(row)
+            below = kids.get(row)
+            if below:
+                stack.extend(reversed(below))
+        return out
+
+
+class _Comparable:
+    """Puts entries with and without a value in one order: those without come last."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: tuple[bool, object]) -> None:
+        self.entry = entry
+
+    def __lt__(self, other: _Comparable) -> bool:
+        if self.entry[0] or other.entry[0]:
+            return self.entry[0] < other.entry[0]
+        return self.entry[1] < other.entry[1]  # type: ignore[operator,no-any-return]
+
+
+def _split_numbers(label: str) -> tuple[str, tuple[tuple[int, str], ...]]:
+    """What a label looks like without its numbers, and the numbers (length first, then digits)."""
+    pattern: list[str] = []
+    numbers: list[tuple[int, str]] = []
+    at = 0
+    size = len(label)
+    while at < size:
+        start = at
+        while at < size and "0" <= label[at] <= "9":
+            at += 1
+        if at > start:
+            digits = label[start:at].lstrip("0")
+            numbers.append((len(digits), digits))
+            pattern.append("\0")
+        else:
+            while at < size and not "0" <= label[at] <= "9":
+                at += 1
+            pattern.append(label[start:at])
+    return "".join(pattern), tuple(numbers)
+
+
+def natural_key(text: str) -> tuple[object, ...]:
+    """A sort key that puts ``block 2`` before ``block 10``."""
+    pattern, numbers = _split_numbers(text)
+    parts: list[tuple[int, int, str]] = []
+    digits = iter(numbers)
+    for index, piece in enumerate(pattern.split("\0")):
+        if index:
+            length, number = next(digits)
+            parts.append((0, length, number))
+        if piece:
+            parts.append((1, 0, piece))
+    return tuple(parts)

@@ -1,0 +1,1 @@
+"""Screens: the browser and what opens over it."""
