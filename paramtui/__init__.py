@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from paramtui.version import __version__
+
 if TYPE_CHECKING:
     from paramtui.api import Checkpoint, open_checkpoint
 
-__version__ = "0.1.0"
 __all__ = ["Checkpoint", "__version__", "open_checkpoint"]
 
 

@@ -6,9 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from paramtui.errors import ParamtuiError, UsageError
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
+    from typing import NoReturn
 
     from paramtui.checkpoints.source import CheckpointSource
 
@@ -19,8 +22,6 @@ PLANNED = ("stats", "shared", "grad", "init", "replay", "check")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status: 0 fine, 1 findings, 2 could not."""
-    from paramtui.errors import ParamtuiError
-
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another encoding shows \\u2026 rather than failing half-way.
@@ -84,10 +85,16 @@ def _bracketed(words: list[str]) -> list[str]:
 def _parser(command: str | None) -> argparse.ArgumentParser:
     import argparse
 
-    from paramtui import __version__  # the module itself, nothing behind its lazy names
+    class OneLineParser(argparse.ArgumentParser):
+        """Says what is wrong in one line, as every other error."""
+
+        def error(self, message: str) -> NoReturn:
+            raise UsageError(message, hint=f"{self.prog} --help shows what it takes")
 
     if command is None:
-        parser = argparse.ArgumentParser(
+        from paramtui.version import __version__
+
+        parser: argparse.ArgumentParser = OneLineParser(
             prog="paramtui",
             description="Opens a PyTorch checkpoint as a tree of blocks and shows its numbers.",
             epilog="commands: paramtui ls TARGET, paramtui show TARGET [NAME [INDEX]];"
@@ -98,7 +105,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         )
         parser.add_argument("--version", action="version", version=f"paramtui {__version__}")
         return parser
-    parser = argparse.ArgumentParser(prog=f"paramtui {command}")
+    parser = OneLineParser(prog=f"paramtui {command}")
     parser.add_argument("target", metavar="TARGET", help="checkpoint file, index of shards, or directory")
     if command == "ls":
         parser.description = "Lists a checkpoint as a tree with totals, or one line a tensor."
@@ -120,8 +127,10 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 
 
 def _depth(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError
+    from argparse import ArgumentTypeError
+
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) < 1:
+        raise ArgumentTypeError("a number of levels is wanted, 1 or more")
     return int(text)
 
 

@@ -23,6 +23,10 @@ class ParamtuiError(Exception):
         return f"{text} ({self.hint})" if self.hint else text
 
 
+class UsageError(ParamtuiError):
+    """A command line that cannot be understood."""
+
+
 class TargetError(ParamtuiError):
     """A target that cannot be opened: missing, not readable, of an unknown kind."""
 

@@ -239,7 +239,9 @@ def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
         else:
             row += 1
     if root_shown and not labels[0]:
-        names[0] = "(tensor)" if tree.tensor[0] >= 0 else "(value)" if tree.value[0] >= 0 else "(nothing)"
+        if tree.tensor[0] < 0 and tree.value[0] < 0:
+            return [], []
+        names[0] = "(tensor)" if tree.tensor[0] >= 0 else "(value)"
     return rows, names
 
 

@@ -130,9 +130,8 @@ class Tree:
 
     def find(self, name: str) -> list[int]:
         """Rows whose dotted name is `name`: blocks and leaves; empty if none."""
-        rows = [0]
-        rest = [(0, name)] if name else []
-        found: list[int] = [] if name else rows
+        rest = [(0, name)]
+        found: list[int] = [] if name else [0]
         while rest:
             row, tail = rest.pop()
             for child in self.children(row):

@@ -78,7 +78,7 @@ class Builder:
             key = keys[node]
             if type(key) is str:
                 label = key
-                if steps[node] == ITEM and "." in key:
+                if steps[node] == ITEM and "." in key and key[-1] != ".":
                     head, _, tail = key.rpartition(".")
                     # Neighbours mostly stand in the same block.
                     if head == last_head and above == last_above:
@@ -88,7 +88,7 @@ class Builder:
                         if at == -2:
                             at = self._prefix(prefixes, above, head)
                         last_above, last_head, last_at = above, head, at
-                    if at >= 0 and tail:
+                    if at >= 0:
                         above, label = at, tail
             else:
                 label = key_text(key)

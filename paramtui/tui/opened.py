@@ -30,6 +30,7 @@ class Opened:
         group_of: The group of each tensor that shares memory.
         letters: The letter of that group.
         problems: Whether any tensor's values cannot be read.
+        columns: Widths of the columns of facts: shape, dtype, size.
     """
 
     source: Reader
@@ -39,6 +40,7 @@ class Opened:
     group_of: dict[int, Group]
     letters: dict[int, str]
     problems: bool
+    columns: tuple[int, int, int]
 
     @property
     def listing(self) -> Listing:
@@ -59,7 +61,15 @@ def prepare(source: Reader) -> Opened:
         {member: group for group in groups for member in group.members},
         group_letters((group.kind, group.members) for group in groups),
         any(extra.problem for extra in listing.extras.values()),
+        _columns(listing),
     )
+
+
+def _columns(listing: Listing) -> tuple[int, int, int]:
+    # Elements and sizes of blocks stand in the last two columns and take seven cells at most.
+    shape = max((len(shape_text(found)) for found in set(listing.shape)), default=0)
+    dtype = max((len(SHORT_NAMES.get(found, found)) for found in set(listing.dtype)), default=0)
+    return min(max(shape, 7), 20), min(max(dtype, 7), 9), 7
 
 
 def base_name(target: str) -> str:

@@ -1,0 +1,189 @@
+"""What the right side says of a row, as lines of text: facts first, then what lies below."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from paramtui.core.describe import all_warnings, tensor_facts, type_and_value
+from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
+from paramtui.tui.opened import label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paramtui.tui.cells import CellBlock
+    from paramtui.tui.grid import Grid
+    from paramtui.tui.opened import Opened
+
+MAX_CHILDREN = 1000
+MAX_NAMES = 8
+RAGGED_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One place.
+
+    Attributes:
+        row: Tree row that it is about; -1 for the file as a whole.
+        title: Its name.
+        head: Facts.
+        body: What lies below the facts, where it is text.
+        grid: Which window of numbers lies below the facts, where there is one.
+        block: The numbers of that window.
+    """
+
+    row: int
+    title: str
+    head: list[Text]
+    body: list[Text] = field(default_factory=list)
+    grid: Grid | None = None
+    block: CellBlock | None = None
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 tensor``, ``2 tensors``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def row_title(opened: Opened, row: int) -> str:
+    """The dotted name of a row."""
+    return safe_text(opened.tree.name(row)) if row else label(opened, row)
+
+
+def tensor_head(opened: Opened, tensor: int) -> list[Text]:
+    """Facts of a tensor."""
+    listing = opened.listing
+    extra = listing.extras.get(tensor)
+    dtype, shape, size = tensor_facts(listing, tensor)
+    parts = [listing.kind[tensor], dtype, shape, f"{count_text(listing.numel(tensor))} elements", size]
+    if listing.requires_grad[tensor]:
+        parts.append("requires grad")
+    storage = listing.storage(tensor)
+    group = opened.group_of.get(tensor)
+    where = [] if storage is None else [f"storage {safe_text(storage, 40)}"]
+    where += [] if group else ["alone"]
+    head = [Text("  ".join([*parts, ", ".join(where)]))]
+    stride, sizes = listing.stride[tensor], listing.shape[tensor]
+    if stride is not None and None not in sizes:
+        from paramtui.core.listing import contiguous_stride
+
+        offset = listing.offset[tensor]
+        if stride != contiguous_stride([size or 0 for size in sizes]):
+            head.append(Text(f"strides {shape_text(stride)}" + (f"  offset {offset:,}" if offset else "")))
+    if extra is not None:
+        unusual = [safe_text(extra.class_name, 60)] if extra.class_name else []
+        if extra.quantizer is not None:
+            unusual.append(f"quantised {safe_text(extra.quantizer.scheme, 40)}; shown as the numbers it stands for")
+        if unusual:
+            head.append(Text("  ".join(unusual)))
+    if group:
+        others = [member for member in group.members if member != tensor]
+        names = ", ".join(safe_text(listing.names[other], 80) or "(tensor)" for other in others[:MAX_NAMES])
+        more = f" and {len(others) - MAX_NAMES:,} more" if len(others) > MAX_NAMES else ""
+        words = "the same memory as" if group.kind == "alias" else "overlaps"
+        head.append(Text(f"{opened.letters[tensor]}  {words} {names}{more}"))
+    return head
+
+
+def ragged_body(shapes: Sequence[tuple[int, ...]], count: int) -> list[Text]:
+    """Shapes of the first components of a ragged tensor."""
+    body = [Text("A ragged tensor: its components differ in shape and make no grid."), Text("")]
+    body += [Text(f"[{index}]  {shape_text(shape)}") for index, shape in enumerate(shapes)]
+    if count > len(shapes):
+        body.append(Text(f"and {count - len(shapes):,} more components"))
+    return body
+
+
+def value_page(opened: Opened, row: int) -> Page:
+    """A value that is no tensor, written out."""
+    type_name, text = type_and_value(opened.listing, opened.tree.value[row], entries=1000, limit=100_000)
+    return Page(row, row_title(opened, row), [Text(type_name)], [Text(text)])
+
+
+def block_page(opened: Opened, row: int) -> Page:
+    """A block: what it is, its sums, its types, and its children with their sizes."""
+    tree, listing = opened.tree, opened.listing
+    tensors = tree.tensors_below(row)
+    totals = opened.totals if row == 0 else listing.totals(tensors)
+    class_name = tree.class_name(row)
+    head = [Text(safe_text(class_name))] if class_name else []
+    if tree.value[row] >= 0:
+        head.append(Text("  ".join(type_and_value(listing, tree.value[row]))))
+    if tree.tensor[row] >= 0:
+        head += tensor_head(opened, tree.tensor[row])
+    head.append(
+        Text(
+            f"{counted(totals.tensors, 'tensor')}  {count_text(totals.elements)} elements"
+            f"  {bytes_text(totals.nbytes)}"
+        )
+    )
+    if totals.unique_nbytes != totals.nbytes:
+        head.append(
+            Text(
+                f"without what is shared: {count_text(totals.unique_elements)} elements"
+                f" in {bytes_text(totals.unique_nbytes)}"
+            )
+        )
+    dtypes = Counter(listing.dtype[tensor] for tensor in tensors)
+    if dtypes:
+        head.append(Text("  ".join(f"{safe_text(name)} x{count:,}" for name, count in dtypes.most_common())))
+    return Page(row, row_title(opened, row), head, [Text(""), *_children(opened, row)])
+
+
+def _children(opened: Opened, row: int) -> list[Text]:
+    """One line a child: name, what it is, size."""
+    tree, listing = opened.tree, opened.listing
+    children = tree.children(row)
+    shown: list[tuple[str, str, str]] = []
+    for child in children[:MAX_CHILDREN]:
+        tensor = tree.tensor[child]
+        if tensor >= 0:
+            dtype, shape, size = tensor_facts(listing, tensor)
+            facts = f"{dtype} {shape}"
+        elif tree.value[child] >= 0 and not tree.is_block(child):
+            facts, size = type_and_value(listing, tree.value[child])[1], ""
+        else:
+            class_name = tree.class_name(child)
+            facts = safe_text(class_name.rsplit(".", 1)[-1], 40) + "  " if class_name else ""
+            facts += f"{counted(tree.tensors[child], 'tensor')}  {count_text(tree.elements[child])} elements"
+            size = bytes_text(tree.nbytes[child])
+        shown.append((label(opened, child), size, facts))
+    width = min(max((len(name) for name, _, _ in shown), default=0), 40)
+    lines = []
+    for name, size, facts in shown:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(name.ljust(width))
+        line.append(f"  {size:>7}  ")
+        line.append(facts, style="dim")
+        lines.append(line)
+    if len(children) > MAX_CHILDREN:
+        lines.append(Text(f"and {len(children) - MAX_CHILDREN:,} more"))
+    return lines
+
+
+def file_page(opened: Opened) -> Page:
+    """The file as a whole."""
+    listing = opened.listing
+    page = block_page(opened, 0)
+    body = [Text("")]
+    for warning in all_warnings(listing):
+        body.append(Text(f"warning: {safe_text(warning, 500)}"))
+    for reason in listing.reasons.values():
+        body.append(Text(safe_text(reason, 300)))
+    if listing.globals:
+        names = ", ".join(safe_text(name) for name in listing.globals[:200])
+        body += [Text(""), Text("classes and functions that it names; none was called:"), Text(names)]
+    head = [Text(safe_text(listing.target, 1000)), Text(listing.format), *page.head]
+    return Page(-1, "about this file", head, body)
+
+
+def error_page(opened: Opened, row: int, message: str) -> Page:
+    """Facts of a row, and why its content cannot be shown."""
+    tensor = opened.tree.tensor[row]
+    head = tensor_head(opened, tensor) if tensor >= 0 else []
+    return Page(row, row_title(opened, row), head, [Text(""), Text(safe_text(message, 1000))])
