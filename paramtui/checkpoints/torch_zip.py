@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from paramtui.checkpoints import torch_export
 from paramtui.checkpoints.inert_pickle import read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
 from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run
@@ -103,7 +104,9 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
             where=file.path,
         )
     if not top:
-        _refuse_without_pickle(directory)
+        if torch_export.config_names(directory):
+            return torch_export.open_archive(directory, file, target)
+        raise _without_pickle(directory)
     main = top[0]
     folder = main.removesuffix("data.pkl")
     _note_kind(listing, directory, folder)
@@ -135,21 +138,20 @@ def _note_kind(listing: Listing, directory: ZipDirectory, folder: str) -> None:
     if f"{folder}constants.pkl" in has or any(name.startswith(f"{folder}code/") for name in has):
         listing.format = "torchscript"
         listing.warnings.append("a TorchScript archive: its code is neither shown nor run")
-    elif _is_export(directory):
-        listing.format = "torch-export"
 
 
-def _is_export(directory: ZipDirectory) -> bool:
-    return any(
-        name.endswith(("archive_format", "serialized_exported_program.json", "models/model.json"))
-        for name in directory.names
-    )
-
-
-def _refuse_without_pickle(directory: ZipDirectory) -> None:
+def _without_pickle(directory: ZipDirectory) -> FormatError:
+    weights = [name for name in directory.names if name.endswith("serialized_state_dict.pt")]
+    if weights:
+        return FormatError(
+            f"is an exported program of PyTorch before 2.8; its tensors are in its record"
+            f" {safe_text(weights[0])}, a torch.save file of its own",
+            where=directory.file.path,
+            hint="unzip that record and open it",
+        )
     names = ", ".join(safe_text(name, 40) for name in directory.names[:3])
     more = ", …" if len(directory.names) > 3 else ""
-    raise FormatError(
+    return FormatError(
         "is a zip archive without data.pkl, so torch.save did not write it;"
         f" it holds {len(directory.names):,} records ({names}{more})",
         where=directory.file.path,

@@ -241,7 +241,7 @@ def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
     if root_shown and not labels[0]:
         if tree.tensor[0] < 0 and tree.value[0] < 0:
             return [], []
-        names[0] = "(tensor)" if tree.tensor[0] >= 0 else "(value)"
+        names[0] = "(tensor)" if tree.tensor[0] >= 0 else "(object)" if len(tree) > 1 else "(value)"
     return rows, names
 
 
