@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from torch import nn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # Times vary on a busy machine, and examples that write files are slow to generate.
-settings.register_profile("readers", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "readers", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("readers")
 
 
@@ -36,3 +39,10 @@ def save(tmp_path: Path) -> Save:
         return path
 
     return write
+
+
+@pytest.fixture
+def example(save: Save) -> Path:
+    """The file of the design's example."""
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    return save({"model": net.state_dict(), "epoch": 7})

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import paramtui
 import torch
+
+import paramtui
 from paramtui.api import Checkpoint, open_checkpoint
 
 if TYPE_CHECKING:
@@ -21,12 +22,28 @@ ROOT = Path(paramtui.__file__).resolve().parent.parent
 
 # torch_dtype.itemsize bytes of any pattern are a valid element of these.
 PLAIN_DTYPES = (
-    torch.float64, torch.float32, torch.float16, torch.bfloat16,
-    torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz, torch.float8_e8m0fnu,
-    torch.int64, torch.int32, torch.int16, torch.int8,
-    torch.uint64, torch.uint32, torch.uint16, torch.uint8,
-    torch.bool, torch.complex128, torch.complex64, torch.complex32,
-)  # fmt: skip
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.float8_e4m3fn,
+    torch.float8_e4m3fnuz,
+    torch.float8_e5m2,
+    torch.float8_e5m2fnuz,
+    torch.float8_e8m0fnu,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint64,
+    torch.uint32,
+    torch.uint16,
+    torch.uint8,
+    torch.bool,
+    torch.complex128,
+    torch.complex64,
+    torch.complex32,
+)
 # What NumPy lacks, and the type that a window of it has.
 WIDENED = {
     torch.bfloat16: torch.float32,
@@ -136,7 +153,9 @@ def run_paramtui(
     *words: str, env: Mapping[str, str] | None = None, timeout: float = 60, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """``python -m paramtui`` in a process of its own."""
-    path = os.pathsep.join([*(env or {}).get("PYTHONPATH", "").split(os.pathsep), str(ROOT)]).lstrip(os.pathsep)
+    path = os.pathsep.join([*(env or {}).get("PYTHONPATH", "").split(os.pathsep), str(ROOT)]).lstrip(
+        os.pathsep
+    )
     return subprocess.run(
         [sys.executable, "-m", "paramtui", *words],
         capture_output=True,
@@ -146,3 +165,22 @@ def run_paramtui(
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+def good(*words: str, **options: Any) -> str:
+    """Output of a run that must succeed in silence."""
+    done = run_paramtui(*words, **options)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode()
+
+
+def refused(*words: str, **options: Any) -> str:
+    """The one line that a run which cannot do its work leaves on stderr."""
+    done = run_paramtui(*words, **options)
+    assert done.returncode == 2
+    text = done.stderr.decode()
+    assert b"Traceback" not in done.stderr + done.stdout
+    assert text.startswith("paramtui: ")
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    return text

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # Rows that repeat objects listed before; beyond it a repeated object is one row that says so.
 MAX_REPEATED = 100_000
 # Keys in all listed paths together, once paths are deeper than `DEEP`: bounds the text of names.
-MAX_PATH_KEYS = 20_000_000
+MAX_PATH_KEYS = 5_000_000
 DEEP = 1_000
 MAX_MALFORMED_WARNINGS = 20
 
@@ -96,6 +96,7 @@ class ObjectWalker:
         self._open: dict[int, int] = {}
         self._first_node: dict[int, int] = {}
         self._repeated = 0
+        self._depth = 0
         self._path_keys = 0
         self._malformed = 0
         self._too_deep = 0
@@ -114,11 +115,7 @@ class ObjectWalker:
             depth = len(frames)
             while children:
                 key, step, found, kind = children.pop()
-                if depth > DEEP:
-                    self._path_keys += depth
-                    if self._path_keys > MAX_PATH_KEYS and type(found) not in (list, Pairs):
-                        self._too_deep += 1
-                        continue
+                self._depth = depth
                 visit(found, add_node(above, key, step), kind, frames)
                 if len(frames) > depth:
                     break
@@ -140,7 +137,18 @@ class ObjectWalker:
                 f"{self._too_often:,} entries repeat objects listed before and are not listed in full again"
             )
 
+    def _affordable(self) -> bool:
+        """Whether the name of one more row at the present depth may still be listed."""
+        if self._depth > DEEP:
+            self._path_keys += self._depth
+            if self._path_keys > MAX_PATH_KEYS:
+                self._too_deep += 1
+                return False
+        return True
+
     def _value(self, node: int, type_name: str, value: object) -> None:
+        if self._depth > DEEP and not self._affordable():
+            return
         self.listing.values.append(Value(node, type_name, value))
 
     def _visit(self, found: object, node: int, kind: str, frames: list[_Frame]) -> None:
@@ -183,6 +191,8 @@ class ObjectWalker:
         frames.append(_Frame(node, ident, children))
 
     def _tensor(self, spec: TensorSpec, node: int, kind: str, frames: list[_Frame]) -> None:
+        if self._depth > DEEP and not self._affordable():
+            return
         if kind == "tensor" and spec.is_parameter:
             kind = "parameter"
         self.listing.add_tensor(

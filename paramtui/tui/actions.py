@@ -18,7 +18,7 @@ class Action(NamedTuple):
         name: Names the method ``action_<name>`` of that place.
         keys: Keys as Textual names them, separated by commas.
         shown: The keys as people read them.
-        description: What it does.
+        description: What it does; empty where the next action is its counterpart and describes both.
         footer: One or two words for the footer; empty for none.
     """
 
@@ -31,32 +31,44 @@ class Action(NamedTuple):
 
 
 ACTIONS: Final = (
-    Action("tree", "move(-1)", "up,k", "↑ k", "one row up"),
-    Action("tree", "move(1)", "down,j", "↓ j", "one row down", "rows"),
-    Action("tree", "page(-1)", "pageup", "page up", "one page up"),
-    Action("tree", "page(1)", "pagedown", "page down", "one page down"),
-    Action("tree", "first", "home,g", "home g", "first row"),
-    Action("tree", "last", "end,G", "end G", "last row"),
+    Action("tree", "move(-1)", "up,k", "↑ k", ""),
+    Action("tree", "move(1)", "down,j", "↓ j", "a row up, down", "rows"),
+    Action("tree", "page(-1)", "pageup", "pgup", ""),
+    Action("tree", "page(1)", "pagedown", "pgdn", "a page up, down"),
+    Action("tree", "first", "home,g", "home g", ""),
+    Action("tree", "last", "end,G", "end G", "first, last row"),
     Action("tree", "enter", "enter", "enter", "open or close a block; look at a tensor", "open"),
-    Action("tree", "toggle", "space", "space", "open or close a block"),
+    Action("tree", "toggle_block", "space", "space", "open or close a block"),
     Action("tree", "inside", "right,l", "→ l", "open a block, then go into it; on a tensor to its values"),
     Action("tree", "outside", "left,h", "← h", "close a block, or go to the block around"),
-    Action("tree", "expand_all", "plus", "+", "open all blocks", "all"),
-    Action("tree", "collapse_all", "minus", "-", "close all blocks", "none"),
-    Action("values", "scroll_rows(-1)", "up,k", "↑ k", "one row up"),
-    Action("values", "scroll_rows(1)", "down,j", "↓ j", "one row down", "rows"),
+    Action("tree", "expand_all", "plus", "+", "", "all"),
+    Action("tree", "collapse_all", "minus", "-", "open, close all blocks", "none"),
+    Action("values", "scroll_rows(-1)", "up,k", "↑ k", ""),
+    Action("values", "scroll_rows(1)", "down,j", "↓ j", "a row up, down", "rows"),
+    Action("values", "scroll_columns(-1)", "left,h", "← h", ""),
     Action(
-        "values", "scroll_columns(-1)", "left,h", "← h", "one column left; from the first, back to the tree"
+        "values",
+        "scroll_columns(1)",
+        "right,l",
+        "→ l",
+        "a column left, right; left of the first lies the tree",
+        "columns",
     ),
-    Action("values", "scroll_columns(1)", "right,l", "→ l", "one column right", "columns"),
-    Action("values", "scroll_page(-1)", "pageup", "page up", "one page up"),
-    Action("values", "scroll_page(1)", "pagedown,space", "page down", "one page down"),
-    Action("values", "first_row", "home,g", "home g", "first row"),
-    Action("values", "last_row", "end,G", "end G", "last row"),
-    Action("values", "first_column", "0,circumflex_accent", "0 ^", "first column"),
-    Action("values", "last_column", "dollar_sign", "$", "last column"),
-    Action("values", "step(-1)", "left_square_bracket", "[", "previous slice of the leading dimensions"),
-    Action("values", "step(1)", "right_square_bracket", "]", "next slice of the leading dimensions", "slice"),
+    Action("values", "scroll_page(-1)", "pageup", "pgup", ""),
+    Action("values", "scroll_page(1)", "pagedown,space", "pgdn", "a page up, down"),
+    Action("values", "first_row", "home,g", "home g", ""),
+    Action("values", "last_row", "end,G", "end G", "first, last row"),
+    Action("values", "first_column", "0,circumflex_accent", "0 ^", ""),
+    Action("values", "last_column", "dollar_sign", "$", "first, last column"),
+    Action("values", "step(-1)", "left_square_bracket", "[", ""),
+    Action(
+        "values",
+        "step(1)",
+        "right_square_bracket",
+        "]",
+        "previous, next slice of the leading dimensions",
+        "slice",
+    ),
     Action("values", "back", "escape,backspace", "esc", "back to the tree", "back"),
     Action(
         "screen", "other_pane", "tab,shift+tab", "tab", "from the tree to the values and back", "tree/values"

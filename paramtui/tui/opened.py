@@ -68,8 +68,10 @@ def prepare(source: Reader) -> Opened:
 def _columns(listing: Listing) -> tuple[int, int, int]:
     # Elements and sizes of blocks stand in the last two columns and take seven cells at most.
     shape = max((len(shape_text(found)) for found in set(listing.shape)), default=0)
-    dtype = max((len(SHORT_NAMES.get(found, found)) for found in set(listing.dtype)), default=0)
-    return min(max(shape, 7), 20), min(max(dtype, 7), 9), 7
+    dtypes = [SHORT_NAMES.get(found, found) for found in set(listing.dtype)]
+    dtypes += [short_dtype(listing, tensor) for tensor in listing.extras]
+    dtype = max(map(len, dtypes), default=0)
+    return min(max(shape, 7), 20), min(max(dtype, 7), 10), 7
 
 
 def base_name(target: str) -> str:
@@ -93,7 +95,9 @@ def short_dtype(listing: Listing, tensor: int) -> str:
     dtype = listing.dtype[tensor]
     text = SHORT_NAMES.get(dtype) or safe_text(dtype, 12)
     extra = listing.extras.get(tensor)
-    return f"{text} {extra.layout.removeprefix('sparse_')}" if extra is not None and extra.layout else text
+    if extra is None or not extra.layout:
+        return text
+    return f"{text} {'wrap' if extra.layout == 'wrapper' else extra.layout.removeprefix('sparse_')}"
 
 
 def facts(opened: Opened, row: int) -> list[str]:

@@ -65,9 +65,9 @@ def tensor_head(opened: Opened, tensor: int) -> list[Text]:
         parts.append("requires grad")
     storage = listing.storage(tensor)
     group = opened.group_of.get(tensor)
-    where = [] if storage is None else [f"storage {safe_text(storage, 40)}"]
-    where += [] if group else ["alone"]
-    head = [Text("  ".join([*parts, ", ".join(where)]))]
+    if storage is not None:
+        parts.append(f"storage {safe_text(storage, 40)}" + ("" if group else ", alone"))
+    head = [Text("  ".join(parts))]
     stride, sizes = listing.stride[tensor], listing.shape[tensor]
     if stride is not None and None not in sizes:
         from paramtui.core.listing import contiguous_stride
@@ -78,7 +78,8 @@ def tensor_head(opened: Opened, tensor: int) -> list[Text]:
     if extra is not None:
         unusual = [safe_text(extra.class_name, 60)] if extra.class_name else []
         if extra.quantizer is not None:
-            unusual.append(f"quantised {safe_text(extra.quantizer.scheme, 40)}; shown as the numbers it stands for")
+            scheme = safe_text(extra.quantizer.scheme, 40)
+            unusual.append(f"quantised {scheme}; shown as the numbers it stands for")
         if unusual:
             head.append(Text("  ".join(unusual)))
     if group:
@@ -171,10 +172,8 @@ def file_page(opened: Opened) -> Page:
     listing = opened.listing
     page = block_page(opened, 0)
     body = [Text("")]
-    for warning in all_warnings(listing):
-        body.append(Text(f"warning: {safe_text(warning, 500)}"))
-    for reason in listing.reasons.values():
-        body.append(Text(safe_text(reason, 300)))
+    body += [Text(f"warning: {safe_text(warning, 500)}") for warning in all_warnings(listing)]
+    body += [Text(safe_text(reason, 300)) for reason in listing.reasons.values()]
     if listing.globals:
         names = ", ".join(safe_text(name) for name in listing.globals[:200])
         body += [Text(""), Text("classes and functions that it names; none was called:"), Text(names)]

@@ -77,7 +77,9 @@ def many_shards(directory: Path) -> Path:
             tensors.append((f"{at}{norm}.weight", "BF16", [7168], 2 * 7168))
         parts = [f"self_attn.{name}" for name in ("q_a_proj", "q_b_proj", "kv_a_proj", "o_proj")]
         parts += [
-            f"mlp.experts.{expert}.{name}" for expert in range(250) for name in ("gate_proj", "up_proj", "down_proj")
+            f"mlp.experts.{expert}.{name}"
+            for expert in range(250)
+            for name in ("gate_proj", "up_proj", "down_proj")
         ]
         for part in parts:
             tensors.append((f"{at}{part}.weight", "F8_E4M3", [2048, 7168], 2048 * 7168))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
 from paramtui.commands.ls import Selection, ls_flat, ls_json, ls_tree
 from tests.support import opened, run_paramtui, values
 
@@ -49,7 +50,14 @@ def billion_laughs(levels: int, width: int) -> bytes:
 def dict_laughs(levels: int) -> bytes:
     data = b"\x80\x02}q\x00X\x01\x00\x00\x00xK\x01s"
     for level in range(levels):
-        data += b"0}(X\x01\x00\x00\x00ah" + bytes([level]) + b"X\x01\x00\x00\x00bh" + bytes([level]) + b"uq" + bytes([level + 1])
+        data += (
+            b"0}(X\x01\x00\x00\x00ah"
+            + bytes([level])
+            + b"X\x01\x00\x00\x00bh"
+            + bytes([level])
+            + b"uq"
+            + bytes([level + 1])
+        )
     return data + b"."
 
 
@@ -69,7 +77,9 @@ HOSTILE = {
     "doubling tuples": b"K\x01" + b"2\x86" * 60 + b".",
     "long integer": b"\x8b\x80\x84\x1e\x00" + b"\x7f" * 2_000_000 + b".",
     "long decimal": b"}X\x01\x00\x00\x00aI" + b"7" * 1_000_000 + b"\ns.",
-    "colliding keys": b"}(" + b"".join(b"\x8a\x0a" + ((2**61 - 1) * i).to_bytes(10, "little") + b"N" for i in range(60_000)) + b"u.",
+    "colliding keys": b"}("
+    + b"".join(b"\x8a\x0a" + ((2**61 - 1) * i).to_bytes(10, "little") + b"N" for i in range(60_000))
+    + b"u.",
     "nested key": b"}" + b")" + b"\x85" * 5000 + b"K\x01s.",
     "a key of itself": b"]q\x00h\x00a0}h\x00K\x01s.",
     "memo bomb": b"".join(b"Nr" + struct.pack("<I", 2**32 - 1 - i) + b"0" for i in range(50_000)) + b"N.",
@@ -79,11 +89,14 @@ HOSTILE = {
     "a tensor of a tensor": b"ctorch._utils\n_rebuild_parameter\nq\x00(h\x00\x89Nt" + b"R.",
     "quantised tensors of quantised tensors": b"ctorch._utils\n_rebuild_qtensor\nq\x000Nq\x02"
     + b"0h\x00((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ"
-      b"K\x00K\x01\x85K\x01\x85(ctorch\nper_channel_affine\nh\x02h\x02K\x00t\x89NtRq\x02" * 40 + b".",
+    b"K\x00K\x01\x85K\x01\x85(ctorch\nper_channel_affine\nh\x02h\x02K\x00t\x89NtRq\x02" * 40 + b".",
     "sparse tensors of sparse tensors": b"Nq\x02"
-    + b"0ctorch._utils\n_rebuild_sparse_tensor\n(ctorch\nsparse_coo\n(h\x02h\x02K\x01\x85ttRq\x02" * 40 + b".",
-    "deep parameters": b"ctorch._utils\n_rebuild_parameter\nq\x000N" + b"q\x010h\x00(h\x01\x89NtR" * 100_000 + b".",
-}  # fmt: skip
+    + b"0ctorch._utils\n_rebuild_sparse_tensor\n(ctorch\nsparse_coo\n(h\x02h\x02K\x01\x85ttRq\x02" * 40
+    + b".",
+    "deep parameters": b"ctorch._utils\n_rebuild_parameter\nq\x000N"
+    + b"q\x010h\x00(h\x01\x89NtR" * 100_000
+    + b".",
+}
 
 
 @pytest.mark.parametrize("name", list(HOSTILE))
@@ -102,7 +115,9 @@ def test_ls_of_a_hostile_pickle_ends_soon_in_bounded_output(tmp_path: Path, name
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_a_checkpoint_that_would_run_a_command_leaves_no_trace(save: Save, tmp_path: Path, zipped: bool) -> None:
+def test_a_checkpoint_that_would_run_a_command_leaves_no_trace(
+    save: Save, tmp_path: Path, zipped: bool
+) -> None:
     mark = tmp_path / "ran"
 
     class Trap:

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from paramtui.errors import FormatError, ValuesError
 from safetensors.torch import save_file
-from tests.support import PLAIN_DTYPES, assert_row, assert_rows, assert_same_numbers, opened, random_tensor, values
+
+from paramtui.errors import FormatError, ValuesError
+from tests.support import (
+    PLAIN_DTYPES,
+    assert_row,
+    assert_rows,
+    assert_same_numbers,
+    opened,
+    random_tensor,
+    values,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,20 +89,38 @@ def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, objec
         (b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}', "broken"),
         (b'{"w": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 4]}}', "NaN"),
         (b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, Infinity]}}', "Infinity"),
-        (b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},'
-         b' "w": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}', "twice"),
+        (
+            b'{"w": {"dtype": "U8", "shape": [], "data_offsets": [0, 1]}, "w": %s}'
+            % b'{"dtype": "U8", "shape": [], "data_offsets": [1, 2]}',
+            "twice",
+        ),
         (b'{"w": {"dtype": "F32", "dtype": "I32", "shape": [1], "data_offsets": [0, 4]}}', "twice"),
         (b'{"w": {"dtype": "F32", "shape": [2], "shape": [1], "data_offsets": [0, 4]}}', "twice"),
-        (b'{"__metadata__": {"a": "1", "a": "2"}, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}', "twice"),
+        (
+            b'{"__metadata__": {"a": "", "a": ""}, "w": {"dtype": "U8", "shape": [], "data_offsets": [0, 1]}}',
+            "twice",
+        ),
         (b'{"w": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b'{"w": {"dtype": "F32", "shape": [' + b"9" * 5000 + b'], "data_offsets": [0, 4]}}', "too long"),
         (b'{"\xff": 1}', "UTF-8"),
         (b'{"__metadata__": {"a": 1}}', "__metadata__"),
         (b'{"__metadata__": ["a"]}', "__metadata__"),
     ],
-    ids=["cut json", "nan", "infinity", "same name", "same field", "same shape", "same metadata", "deep", "digits",
-         "utf8", "metadata number", "metadata list"],
-)  # fmt: skip
+    ids=[
+        "cut json",
+        "nan",
+        "infinity",
+        "same name",
+        "same field",
+        "same shape",
+        "same metadata",
+        "deep",
+        "digits",
+        "utf8",
+        "metadata number",
+        "metadata list",
+    ],
+)
 def test_a_broken_header_is_refused_in_one_line(tmp_path: Path, header: bytes, words: str) -> None:
     path = write(tmp_path / "m.safetensors", header, bytes(8))
     with pytest.raises(FormatError, match=words) as caught:

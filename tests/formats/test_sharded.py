@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from huggingface_hub import save_torch_state_dict
-from paramtui.errors import FormatError, ParamtuiError, TargetError
 from safetensors.torch import save_file
+
+from paramtui.errors import FormatError, ParamtuiError, TargetError
 from tests.support import assert_row, opened
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def test_an_index_that_disagrees_with_its_shards_is_warned_of(sharded: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "shard", ["../outside.safetensors", "/etc/passwd", "a/../../outside.safetensors", "..", "", "x\0y", "..\\outside"]
+    "shard",
+    ["../outside.safetensors", "/etc/passwd", "a/../../outside.safetensors", "..", "", "x\0y", "..\\outside"],
 )
 def test_a_shard_outside_the_directory_is_refused(tmp_path: Path, shard: str) -> None:
     save_file({"secret": torch.ones(3)}, tmp_path / "outside.safetensors")
@@ -126,7 +128,16 @@ def test_a_shard_outside_the_directory_is_refused(tmp_path: Path, shard: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", '{"weight_map": 5}', '{"weight_map": {"a": 5}}', '{"weight_map": {}}', '{"weight_map": NaN}', "{", "{}x"]
+    "text",
+    [
+        "{}",
+        '{"weight_map": 5}',
+        '{"weight_map": {"a": 5}}',
+        '{"weight_map": {}}',
+        '{"weight_map": NaN}',
+        "{",
+        "{}x",
+    ],
 )
 def test_json_that_is_no_index_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "model.safetensors.index.json"

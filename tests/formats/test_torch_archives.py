@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import nn
+
 from paramtui.errors import FormatError, ParamtuiError, ValuesError
 from tests.support import assert_row, assert_rows, assert_same_numbers, opened, random_tensor, rewrite_zip
-from torch import nn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +20,19 @@ if TYPE_CHECKING:
 
 # Bytes that are one number: complex numbers are two of half the size.
 SWAPPED = {
-    torch.float64: 8, torch.float32: 4, torch.float16: 2, torch.bfloat16: 2, torch.int64: 8, torch.int16: 2,
-    torch.uint32: 4, torch.int8: 1, torch.bool: 1, torch.complex64: 4, torch.complex128: 8, torch.complex32: 2,
-}  # fmt: skip
+    torch.float64: 8,
+    torch.float32: 4,
+    torch.float16: 2,
+    torch.bfloat16: 2,
+    torch.int64: 8,
+    torch.int16: 2,
+    torch.uint32: 4,
+    torch.int8: 1,
+    torch.bool: 1,
+    torch.complex64: 4,
+    torch.complex128: 8,
+    torch.complex32: 2,
+}
 
 
 def swapped(content: bytes, width: int) -> bytes:
@@ -29,7 +40,9 @@ def swapped(content: bytes, width: int) -> bytes:
 
 
 @pytest.mark.parametrize("dtype", list(SWAPPED), ids=str)
-def test_a_big_endian_archive_reads_as_its_little_endian_twin(save: Save, tmp_path: Path, dtype: torch.dtype) -> None:
+def test_a_big_endian_archive_reads_as_its_little_endian_twin(
+    save: Save, tmp_path: Path, dtype: torch.dtype
+) -> None:
     tensor = random_tensor(dtype, (4, 6))
 
     def change(name: str, content: bytes) -> bytes:
@@ -82,7 +95,9 @@ def test_two_records_of_one_name_are_refused(save: Save, tmp_path: Path) -> None
 
 
 def test_two_pickles_at_the_top_are_refused(save: Save, tmp_path: Path) -> None:
-    path = rewrite_zip(save({"w": torch.ones(3)}), tmp_path / "two.pt", lambda _, c: c, add={"other/data.pkl": b"N."})
+    path = rewrite_zip(
+        save({"w": torch.ones(3)}), tmp_path / "two.pt", lambda _, c: c, add={"other/data.pkl": b"N."}
+    )
     with pytest.raises(FormatError, match=r"2 records data\.pkl"):
         opened(path)
 
@@ -125,9 +140,13 @@ def test_a_tensor_past_its_storage_is_flagged_and_the_rest_stays_readable(save: 
             assert_row(checkpoint, tensor_id, name, tensors[name])
 
 
-def test_a_tensor_without_its_storage_is_flagged_and_the_rest_stays_readable(save: Save, tmp_path: Path) -> None:
+def test_a_tensor_without_its_storage_is_flagged_and_the_rest_stays_readable(
+    save: Save, tmp_path: Path
+) -> None:
     tensors = {"a": torch.arange(3.0), "b": torch.arange(4.0)}
-    path = rewrite_zip(save(tensors), tmp_path / "gone.pt", lambda name, c: None if name.endswith("data/0") else c)
+    path = rewrite_zip(
+        save(tensors), tmp_path / "gone.pt", lambda name, c: None if name.endswith("data/0") else c
+    )
     checkpoint = opened(path)
     assert "not in the file" in str(checkpoint.listing.problem(0))
     assert_row(checkpoint, 1, "b", tensors["b"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
 from paramtui.errors import ValuesError
 from tests.support import assert_same_numbers, numbers, opened
 
@@ -30,14 +31,17 @@ def sparse_tensors() -> dict[str, torch.Tensor]:
         "coo uncoalesced": torch.sparse_coo_tensor(indices, torch.arange(1.0, 6), (3, 4)),
         "coo hybrid": torch.sparse_coo_tensor(indices, torch.randn(5, 2, 3), (3, 4, 2, 3)),
         "coo 1d": torch.tensor([0.0, 3, 0, 4]).to_sparse(),
-        "coo empty": torch.sparse_coo_tensor(size=(3, 4)),
+        "coo empty": torch.zeros(3, 4).to_sparse(),
         "coo complex": torch.sparse_coo_tensor(indices, torch.randn(5, dtype=torch.complex64), (3, 4)),
         "coo int": torch.sparse_coo_tensor(indices, torch.arange(5), (3, 4)),
         "coo bool": torch.sparse_coo_tensor(indices[:, :3], torch.tensor([True, True, False]), (3, 4)),
         "csr": dense.to_sparse_csr(),
         "csr batched": batched.to_sparse_csr(),
         "csr int32": torch.sparse_csr_tensor(
-            torch.tensor([0, 1, 3], dtype=torch.int32), torch.tensor([1, 0, 2], dtype=torch.int32), torch.randn(3), (2, 3)
+            torch.tensor([0, 1, 3], dtype=torch.int32),
+            torch.tensor([1, 0, 2], dtype=torch.int32),
+            torch.randn(3),
+            (2, 3),
         ),
         "csc": dense.to_sparse_csc(),
         "bsr": blocks.to_sparse_bsr((2, 2)),
@@ -62,14 +66,17 @@ def test_a_sparse_tensor_reads_as_its_dense_form(save: Save, name: str) -> None:
     assert (listing.stride[0], listing.offset[0], listing.storage(0)) == (None, None, None)
     dense = tensor.to_dense()
     assert_same_numbers(checkpoint.read("s"), numbers(dense))
-    assert_same_numbers(checkpoint.read("s", "1:, ..., -1") if dense.dim() > 1 else checkpoint.read("s", "1:"),
-                        numbers(dense[1:, ..., -1] if dense.dim() > 1 else dense[1:]))  # fmt: skip
-    parts = [part for part in (
-        (tensor._indices(), tensor._values()) if tensor.layout == torch.sparse_coo
+    assert_same_numbers(
+        checkpoint.read("s", "1:, ..., -1") if dense.dim() > 1 else checkpoint.read("s", "1:"),
+        numbers(dense[1:, ..., -1] if dense.dim() > 1 else dense[1:]),
+    )
+    parts = list(
+        (tensor._indices(), tensor._values())
+        if tensor.layout == torch.sparse_coo
         else (tensor.crow_indices(), tensor.col_indices(), tensor.values())
         if tensor.layout in (torch.sparse_csr, torch.sparse_bsr)
         else (tensor.ccol_indices(), tensor.row_indices(), tensor.values())
-    )]  # fmt: skip
+    )
     assert listing.nbytes == [sum(part.numel() * part.element_size() for part in parts)]
 
 
@@ -95,7 +102,9 @@ def test_per_tensor_quantised_numbers_are_those_of_dequantize(save: Save, dtype:
 
 @pytest.mark.parametrize("dtype", QUANTISED, ids=str)
 @pytest.mark.parametrize("axis", [0, 1])
-def test_per_channel_quantised_numbers_are_those_of_dequantize(save: Save, dtype: torch.dtype, axis: int) -> None:
+def test_per_channel_quantised_numbers_are_those_of_dequantize(
+    save: Save, dtype: torch.dtype, axis: int
+) -> None:
     size = (5, 8)[axis]
     scales = torch.rand(size, dtype=torch.float64) + 0.01
     zeros = torch.randint(0, 10, (size,))
@@ -157,7 +166,9 @@ def test_components_of_a_jagged_tensor_are_those_of_unbind(save: Save, transpose
 
 def test_a_jagged_tensor_with_gaps_reads_only_what_belongs_to_it(save: Save) -> None:
     padded = torch.randn(3, 5, 2)
-    jagged = torch.nested.narrow(padded, 1, torch.tensor([0, 1, 2]), torch.tensor([2, 3, 1]), layout=torch.jagged)
+    jagged = torch.nested.narrow(
+        padded, 1, torch.tensor([0, 1, 2]), torch.tensor([2, 3, 1]), layout=torch.jagged
+    )
     checkpoint = opened(save({"j": jagged}))
     expected = [padded[0, 0:2], padded[1, 1:4], padded[2, 2:3]]
     for found, want in zip(checkpoint.read_parts("j"), expected, strict=True):

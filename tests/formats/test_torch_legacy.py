@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
 from paramtui.errors import FormatError, ParamtuiError, ValuesError
 from tests.support import assert_row, assert_rows, assert_same_numbers, numbers, opened, random_tensor, values
 
@@ -16,8 +17,20 @@ if TYPE_CHECKING:
     from tests.conftest import Save
 
 # The format names storages by class, which newer dtypes do not have.
-DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
-          torch.uint8, torch.bool, torch.complex128, torch.complex64]  # fmt: skip
+DTYPES = [
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+    torch.complex128,
+    torch.complex64,
+]
 LEGACY = {"_use_new_zipfile_serialization": False}
 
 
@@ -60,7 +73,9 @@ def test_quantised_tensors_of_the_format_dequantise_as_torch_does(save: Save, dt
 
 
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.float8_e4m3fn, torch.complex32], ids=str)
-def test_dtypes_without_a_storage_class_read_though_torch_cannot_load_them(save: Save, dtype: torch.dtype) -> None:
+def test_dtypes_without_a_storage_class_read_though_torch_cannot_load_them(
+    save: Save, dtype: torch.dtype
+) -> None:
     tensor = random_tensor(dtype, (4, 3))
     path = save({"before": torch.ones(2), "w": tensor, "after": torch.arange(3)}, **LEGACY)
     checkpoint = opened(path)
@@ -76,7 +91,9 @@ def test_optimizer_state_of_the_format_is_of_kind_optimizer(save: Save, protocol
     optimizer.step()
     state = optimizer.state_dict()
     checkpoint = opened(save(state, pickle_protocol=protocol, **LEGACY))
-    expected = {f"state.{i}.{key}": tensor for i, moments in state["state"].items() for key, tensor in moments.items()}
+    expected = {
+        f"state.{i}.{key}": tensor for i, moments in state["state"].items() for key, tensor in moments.items()
+    }
     assert_rows(checkpoint, expected)
     assert set(checkpoint.listing.kind) == {"optimizer"}
 
@@ -85,7 +102,9 @@ def test_a_bare_tensor_of_the_format_has_the_empty_name(save: Save) -> None:
     assert_rows(opened(save(torch.arange(4).view(2, 2), **LEGACY)), {"": torch.arange(4).view(2, 2)})
 
 
-def test_a_file_cut_in_its_storages_flags_exactly_the_tensors_that_are_gone(save: Save, tmp_path: Path) -> None:
+def test_a_file_cut_in_its_storages_flags_exactly_the_tensors_that_are_gone(
+    save: Save, tmp_path: Path
+) -> None:
     tensors = {f"w{i}": torch.full((10,), float(i)) for i in range(6)}
     content = save(tensors, **LEGACY).read_bytes()
     path = tmp_path / "cut.pt"
@@ -93,7 +112,9 @@ def test_a_file_cut_in_its_storages_flags_exactly_the_tensors_that_are_gone(save
     for lost in range(1, 6 * 48):
         path.write_bytes(content[:-lost])
         checkpoint = opened(path)
-        order = sorted(range(6), key=lambda i: content.index(tensors[f"w{i}"].numpy().tobytes(), len(content) - 6 * 48))
+        order = sorted(
+            range(6), key=lambda i: content.index(tensors[f"w{i}"].numpy().tobytes(), len(content) - 6 * 48)
+        )
         whole = (6 * 48 - lost) // 48
         for place, tensor_id in enumerate(order):
             if place < whole:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from tests.support import assert_row, assert_same_numbers, opened, values
 from torch import nn
+
+from tests.support import assert_row, assert_same_numbers, opened, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Save
     from paramtui.api import Checkpoint
+    from tests.conftest import Save
 
 SOURCE = """
 import torch
@@ -41,7 +42,8 @@ class Net(nn.Module):
         self.register_parameter("absent", None)
         self.register_buffer("steps", torch.arange(5))
         self.register_buffer("scratch", torch.zeros(3), persistent=False)
-        self.named = nn.ModuleDict({"a b": nn.Linear(2, 2), "c": nn.Sequential(nn.ReLU(), nn.Conv2d(1, 2, 3))})
+        tail = nn.Sequential(nn.ReLU(), nn.Conv2d(1, 2, 3))
+        self.named = nn.ModuleDict({"a b": nn.Linear(2, 2), "c": tail})
         self.weights = nn.ParameterList([torch.randn(2), torch.randn(3)])
         self.plain = torch.full((2,), 7.0)
 
@@ -126,7 +128,9 @@ def test_a_parametrised_weight_is_listed_under_its_parametrisation(save: Save) -
     assert checkpoint.listing.names == list(net.state_dict())
 
 
-def test_a_tensor_subclass_is_listed_with_its_class_and_attributes(save: Save, lost: types.ModuleType) -> None:
+def test_a_tensor_subclass_is_listed_with_its_class_and_attributes(
+    save: Save, lost: types.ModuleType
+) -> None:
     tensor: Any = torch.randn(3, 4).as_subclass(lost.Tagged)
     tensor.note = "kept"
     tensor.mask = torch.tensor([True, False])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch import nn
+
 from paramtui.errors import ValuesError
 from tests.support import (
     PLAIN_DTYPES,
@@ -21,7 +23,6 @@ from tests.support import (
     value_types,
     values,
 )
-from torch import nn
 
 if TYPE_CHECKING:
     from tests.conftest import Save
@@ -38,9 +39,16 @@ def test_a_tensor_of_each_dtype_and_any_shape_reads_as_torch_has_it(save: Save, 
 
 
 @pytest.mark.parametrize(
-    "dtype", [torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz,
-              torch.float8_e8m0fnu], ids=str
-)  # fmt: skip
+    "dtype",
+    [
+        torch.float8_e4m3fn,
+        torch.float8_e4m3fnuz,
+        torch.float8_e5m2,
+        torch.float8_e5m2fnuz,
+        torch.float8_e8m0fnu,
+    ],
+    ids=str,
+)
 def test_all_256_codes_of_an_8_bit_float_decode_as_torch_decodes_them(save: Save, dtype: torch.dtype) -> None:
     tensor = torch.arange(256).to(torch.uint8).view(dtype)
     assert_rows(opened(save({"codes": tensor})), {"codes": tensor})
@@ -120,10 +128,18 @@ def test_each_pickle_protocol_gives_the_same_rows_and_values(save: Save, protoco
         "empty": {},
     }
     types = value_types(checkpoint)
-    assert {name: types[name] for name in ("epoch", "text", "raw", "none", "complex", "set", "frozen", "empty")} == {
-        "epoch": "int", "text": "str", "raw": "bytes", "none": "NoneType", "complex": "complex", "set": "set",
-        "frozen": "frozenset", "empty": "dict",
-    }  # fmt: skip
+    assert {
+        name: types[name] for name in ("epoch", "text", "raw", "none", "complex", "set", "frozen", "empty")
+    } == {
+        "epoch": "int",
+        "text": "str",
+        "raw": "bytes",
+        "none": "NoneType",
+        "complex": "complex",
+        "set": "set",
+        "frozen": "frozenset",
+        "empty": "dict",
+    }
     assert checkpoint.listing.path(checkpoint.listing.node[0]) == ["model", "0.weight"]
     assert checkpoint.listing.path(checkpoint.listing.node[-1]) == ["lists", 1, 1, "deep"]
 
@@ -138,7 +154,9 @@ def test_an_argparse_namespace_is_listed_attribute_by_attribute(save: Save) -> N
 
 def test_ordered_dicts_and_odd_keys_keep_their_order_and_paths(save: Save) -> None:
     tensor = torch.ones(1)
-    checkpoint = opened(save(OrderedDict([("b", tensor), (3, tensor), ((1, "x"), tensor), (None, tensor), ("", tensor)])))
+    checkpoint = opened(
+        save(OrderedDict([("b", tensor), (3, tensor), ((1, "x"), tensor), (None, tensor), ("", tensor)]))
+    )
     listing = checkpoint.listing
     assert [listing.path(node) for node in listing.node] == [["b"], [3], [(1, "x")], [None], [""]]
     assert listing.names == ["b", "3", "(1, 'x')", "None", ""]
@@ -210,13 +228,16 @@ def test_parameters_are_parameters_and_frozen_ones_want_no_gradient(save: Save) 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
 def test_optimizer_moments_are_of_kind_optimizer(save: Save, optimizer: type[torch.optim.Optimizer]) -> None:
     net = nn.Linear(3, 2)
-    step = optimizer(net.parameters(), **{"lr": 0.1, **({"momentum": 0.9} if optimizer is torch.optim.SGD else {})})  # type: ignore[call-arg]
+    options: dict[str, Any] = {"momentum": 0.9} if optimizer is torch.optim.SGD else {}
+    step = optimizer(net.parameters(), **options)
     scheduler = torch.optim.lr_scheduler.StepLR(step, 3)
     net(torch.randn(5, 3)).sum().backward()
     step.step()
     scheduler.step()
     state = step.state_dict()
-    checkpoint = opened(save({"model": net.state_dict(), "optimizer": state, "scheduler": scheduler.state_dict()}))
+    checkpoint = opened(
+        save({"model": net.state_dict(), "optimizer": state, "scheduler": scheduler.state_dict()})
+    )
     expected = {f"model.{name}": tensor for name, tensor in net.state_dict().items()}
     expected |= {
         f"optimizer.state.{index}.{name}": tensor
@@ -234,9 +255,16 @@ def test_optimizer_moments_are_of_kind_optimizer(save: Save, optimizer: type[tor
 
 def test_values_of_many_plain_classes_are_described(save: Save) -> None:
     checkpoint = opened(
-        save({"dtype": torch.bfloat16, "device": torch.device("cuda", 1), "size": torch.Size([2, 3]), "path": Path("a/b"),
-              "layout": torch.strided})
-    )  # fmt: skip
+        save(
+            {
+                "dtype": torch.bfloat16,
+                "device": torch.device("cuda", 1),
+                "size": torch.Size([2, 3]),
+                "path": Path("a/b"),
+                "layout": torch.strided,
+            }
+        )
+    )
     assert values(checkpoint)["dtype"] == "torch.bfloat16"
     assert values(checkpoint)["device"] == "cuda:1"
     assert values(checkpoint)["size"] == [2, 3]

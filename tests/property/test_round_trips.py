@@ -12,9 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+
 from tests.support import PLAIN_DTYPES, assert_row, assert_same_numbers, numbers, opened, random_tensor
 
-names = st.text(min_size=1, max_size=8) | st.sampled_from(["a.b", "0", "block 0", ".", "a..b", "weight", "\x1b[2J", "é"])
+names = st.text(min_size=1, max_size=8) | st.sampled_from(
+    ["a.b", "0", "block 0", ".", "a..b", "weight", "\x1b[2J", "é"]
+)
 
 
 @st.composite
@@ -42,10 +45,12 @@ def tensors(draw: st.DrawFn, dtypes: tuple[torch.dtype, ...] = PLAIN_DTYPES) -> 
 
 structures = st.recursive(
     tensors(),
-    lambda inner: st.lists(inner, min_size=1, max_size=3)
-    | st.dictionaries(names | st.integers(0, 20), inner, min_size=1, max_size=3)
-    | st.tuples(inner, inner)
-    | st.dictionaries(names, inner, min_size=1, max_size=3).map(OrderedDict),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(names | st.integers(0, 20), inner, min_size=1, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(names, inner, min_size=1, max_size=3).map(OrderedDict)
+    ),
     max_leaves=6,
 )
 
@@ -73,13 +78,16 @@ def test_any_nest_of_views_saved_by_torch_is_listed_and_read_back(
         for tensor_id, (keys, tensor) in enumerate(expected):
             assert_row(checkpoint, tensor_id, ".".join(map(str, keys)), tensor)
         for tensor_id, (_, tensor) in enumerate(expected[:2]):
-            index = tuple(
+            index: Any = tuple(
                 data.draw(
-                    st.integers(-size, size - 1) if size and data.draw(st.booleans())
-                    else st.tuples(st.integers(-6, 6), st.integers(-6, 6), st.integers(1, 3)).map(lambda three: slice(*three))
+                    st.integers(-size, size - 1)
+                    if size and data.draw(st.booleans())
+                    else st.tuples(st.integers(-6, 6), st.integers(-6, 6), st.integers(1, 3)).map(
+                        lambda three: slice(*three)
+                    )
                 )
                 for size in tensor.shape[: data.draw(st.integers(0, tensor.dim()))]
-            )  # fmt: skip
+            )
             assert_same_numbers(checkpoint.read(tensor_id, index), numbers(tensor[index]))
 
 

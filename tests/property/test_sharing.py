@@ -6,6 +6,7 @@ from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from paramtui.core.addresses import meet, piece_count, pieces, strided_set, union_size
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.listing import ITEM, ROOT, Listing, Location
@@ -77,14 +78,22 @@ def test_groups_are_connected_components_and_unique_bytes_are_the_union(found: l
 def test_distinct_bytes_of_some_tensors_are_the_union_of_theirs(found: list[View], chosen: set[int]) -> None:
     picked = sorted(place for place in chosen if place < len(found))
     sets = [
-        {(found[place][0], byte) for byte in touched(found[place][1], ITEMSIZE[found[place][2]], *found[place][3:])}
+        {
+            (found[place][0], byte)
+            for byte in touched(found[place][1], ITEMSIZE[found[place][2]], *found[place][3:])
+        }
         for place in picked
     ]
     assert distinct(listing_of(found), picked)[1] == len(set().union(*sets))
 
 
 @settings(max_examples=100)
-@given(st.lists(views().map(lambda view: (view[0], view[1] // ITEMSIZE[view[2]] * 4, "float32", *view[3:])), max_size=6))
+@given(
+    st.lists(
+        views().map(lambda view: (view[0], view[1] // ITEMSIZE[view[2]] * 4, "float32", *view[3:])),
+        max_size=6,
+    )
+)
 def test_unique_elements_of_one_dtype_are_the_distinct_ones(found: list[View]) -> None:
     elements = {
         (location, begin // 4 + sum(i * s for i, s in zip(index, stride, strict=True)))
@@ -97,8 +106,13 @@ def test_unique_elements_of_one_dtype_are_the_distinct_ones(found: list[View]) -
 @settings(max_examples=200)
 @given(views(), views())
 def test_two_strided_sets_meet_where_their_bytes_do(first: View, second: View) -> None:
-    sets = [(begin, strided_set(shape, stride, ITEMSIZE[dtype])) for _, begin, dtype, shape, stride in (first, second)]
-    slow = [touched(begin, ITEMSIZE[dtype], shape, stride) for _, begin, dtype, shape, stride in (first, second)]
+    sets = [
+        (begin, strided_set(shape, stride, ITEMSIZE[dtype]))
+        for _, begin, dtype, shape, stride in (first, second)
+    ]
+    slow = [
+        touched(begin, ITEMSIZE[dtype], shape, stride) for _, begin, dtype, shape, stride in (first, second)
+    ]
     assert meet(*sets[0], *sets[1]) == bool(slow[0] & slow[1])
     for (begin, found), bytes_touched in zip(sets, slow, strict=True):
         parts = list(pieces(begin, found))

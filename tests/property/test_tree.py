@@ -6,12 +6,15 @@ import re
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from paramtui.core.listing import ITEM, ROOT, Listing, Location
-from paramtui.core.tree_builder import natural_key
 from paramtui.core.tree import ORDERS, Tree
+from paramtui.core.tree_builder import natural_key
 from paramtui.core.tree_view import TreeView
 
-parts = st.sampled_from(["a", "b", "0", "1", "2", "10", "block 0", "weight", "block 10", "block 2", "", "x.y"])
+parts = st.sampled_from(
+    ["a", "b", "0", "1", "2", "10", "block 0", "weight", "block 10", "block 2", "", "x.y"]
+)
 dotted = st.lists(parts, min_size=1, max_size=5).map(".".join)
 
 
@@ -27,7 +30,9 @@ def listing_of(names: list[str], nested: bool = False) -> Listing:
                 nodes[keys[:depth]] = listing.add_node(nodes[keys[: depth - 1]], keys[depth - 1], ITEM)
         node = listing.add_node(nodes[keys[:-1]], keys[-1], ITEM)
         size = place % 7 + 1
-        listing.add_tensor(node, "tensor", 0, 64 * place, "float32", (size,), (1,), 16 * place, 4 * size, False)
+        listing.add_tensor(
+            node, "tensor", 0, 64 * place, "float32", (size,), (1,), 16 * place, 4 * size, False
+        )
     return listing
 
 
@@ -75,7 +80,9 @@ def test_a_narrowed_tree_holds_the_chosen_tensors_only(names: list[str], data: s
 
 
 def slow_key(text: str) -> list[tuple[int, int, str]]:
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", text) if part]
+    return [
+        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", text) if part
+    ]
 
 
 @settings(max_examples=200)
@@ -121,8 +128,10 @@ def test_expanding_collapsing_filtering_and_revealing_show_what_brute_force_show
             expanded -= {row} if block else set()
         elif action == "filter":
             letter = data.draw(st.sampled_from(["a", "0", "w", "zz"]))
-            count = view.filter(lambda name, wanted=letter: wanted in name)  # type: ignore[misc]
-            leaves = [leaf for leaf in range(1, len(tree)) if tree.tensor[leaf] >= 0 and letter in tree.name(leaf)]
+            count = view.filter(lambda name, wanted=letter: wanted in name)
+            leaves = [
+                leaf for leaf in range(1, len(tree)) if tree.tensor[leaf] >= 0 and letter in tree.name(leaf)
+            ]
             assert count == len(leaves)
             kept = {0, *leaves, *(above for leaf in leaves for above in tree.ancestors(leaf))}
             expanded |= {above for leaf in leaves for above in tree.ancestors(leaf)}

@@ -6,45 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from tests.support import ROOT, run_paramtui
-from torch import nn
+
+from tests.support import ROOT, good, run_paramtui
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Save
-
-
-def good(*words: str, **options: Any) -> str:
-    """Output of a run that must succeed in silence."""
-    done = run_paramtui(*words, **options)
-    assert (done.returncode, done.stderr) == (0, b"")
-    return done.stdout.decode()
-
-
-def refused(*words: str, **options: Any) -> str:
-    """The one line that a run which cannot do its work leaves on stderr."""
-    done = run_paramtui(*words, **options)
-    assert done.returncode == 2
-    text = done.stderr.decode()
-    assert b"Traceback" not in done.stderr + done.stdout
-    assert text.startswith("paramtui: ")
-    assert text.count("\n") == 1
-    assert text.endswith("\n")
-    return text
-
-
-@pytest.fixture
-def example(save: Save) -> Path:
-    """The file of the design's example."""
-    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
-    return save({"model": net.state_dict(), "epoch": 7})
 
 
 def test_json_of_the_example_is_what_the_design_promises(example: Path) -> None:
@@ -55,20 +27,34 @@ def test_json_of_the_example_is_what_the_design_promises(example: Path) -> None:
         "target": str(example),
         "format": "torch-zip",
         "tensors": [
-            {"id": number, "name": f"model.{key}", "path": ["model", key], "kind": "tensor", "dtype": "float32",
-             "shape": shape, "stride": stride, "offset": 0, "storage": str(number), "nbytes": nbytes,
-             "requires_grad": False}
-            for number, (key, shape, stride, nbytes) in enumerate([
-                ("0.weight", [8, 4], [4, 1], 128), ("0.bias", [8], [1], 32), ("2.weight", [1, 8], [8, 1], 32),
-                ("2.bias", [1], [1], 4),
-            ])
+            {
+                "id": number,
+                "name": f"model.{key}",
+                "path": ["model", key],
+                "kind": "tensor",
+                "dtype": "float32",
+                "shape": shape,
+                "stride": stride,
+                "offset": 0,
+                "storage": str(number),
+                "nbytes": nbytes,
+                "requires_grad": False,
+            }
+            for number, (key, shape, stride, nbytes) in enumerate(
+                [
+                    ("0.weight", [8, 4], [4, 1], 128),
+                    ("0.bias", [8], [1], 32),
+                    ("2.weight", [1, 8], [8, 1], 32),
+                    ("2.bias", [1], [1], 4),
+                ]
+            )
         ],
         "values": [{"name": "epoch", "path": ["epoch"], "type": "int", "value": 7}],
         "shared": [],
         "globals": ["collections.OrderedDict", "torch.FloatStorage", "torch._utils._rebuild_tensor_v2"],
         "warnings": [],
         "totals": {"tensors": 4, "elements": 49, "unique_elements": 49, "nbytes": 196, "unique_nbytes": 196},
-    }  # fmt: skip
+    }
 
 
 def strict(text: str) -> Any:
@@ -79,19 +65,24 @@ def strict(text: str) -> Any:
 
 
 def test_show_json_is_strict_and_exact(save: Save) -> None:
-    path = save({
-        "f": torch.tensor([[1.5, float("nan")], [float("inf"), -float("inf")]]),
-        "i": torch.tensor([2**63 - 1, -(2**63)]),
-        "c": torch.tensor([1 + 2j, complex(float("nan"), 0)]),
-        "b": torch.tensor([True, False]),
-        "s": torch.tensor(5),
-        "e": torch.empty(0, 3),
-        "big": torch.arange(700_000).reshape(700, 1000),
-    })  # fmt: skip
+    path = save(
+        {
+            "f": torch.tensor([[1.5, float("nan")], [float("inf"), -float("inf")]]),
+            "i": torch.tensor([2**63 - 1, -(2**63)]),
+            "c": torch.tensor([1 + 2j, complex(float("nan"), 0)]),
+            "b": torch.tensor([True, False]),
+            "s": torch.tensor(5),
+            "e": torch.empty(0, 3),
+            "big": torch.arange(700_000).reshape(700, 1000),
+        }
+    )
     assert strict(good("show", str(path), "f", "--json")) == {
-        "name": "f", "dtype": "float32", "shape": [2, 2], "index": "",
+        "name": "f",
+        "dtype": "float32",
+        "shape": [2, 2],
+        "index": "",
         "values": [[1.5, "NaN"], ["Infinity", "-Infinity"]],
-    }  # fmt: skip
+    }
     assert strict(good("show", str(path), "i", "--json"))["values"] == [2**63 - 1, -(2**63)]
     assert strict(good("show", str(path), "c", "--json"))["values"] == [[1, 2], ["NaN", 0]]
     assert strict(good("show", str(path), "b", "--json"))["values"] == [True, False]
@@ -109,7 +100,7 @@ def test_show_prints_the_facts_and_the_numbers_of_torch(save: Save) -> None:
     assert head.startswith("layer.weight")
     assert "float32" in head
     assert "[20, 30]" in head
-    assert text == f"{tensor[:20]}\n" or text == f"{tensor}\n"
+    assert text == f"{tensor}\n"
     assert good("show", str(path), "layer.weight", "0, :3").partition("\n")[2] == f"{tensor[0, :3]}\n"
     assert good("show", str(path), "layer.weight", "-1,:3").partition("\n")[2] == f"{tensor[-1, :3]}\n"
     assert good("show", str(path), "layer.weight", "-1").partition("\n")[2] == f"{tensor[-1]}\n"
@@ -127,117 +118,6 @@ def test_show_of_a_value_prints_it(example: Path) -> None:
     assert strict(good("show", str(example), "epoch", "--json"))["value"] == 7
 
 
-# What cannot be done.
-
-
-def test_a_missing_file_is_named_with_what_is_near(example: Path) -> None:
-    wrong = example.with_name(example.name + "t")
-    assert f"did you mean {example}" in refused("ls", str(wrong))
-    assert "no such file" in refused("ls", "/nowhere/at/all.pt")
-    assert "no such file" in refused("show", "/nowhere/at/all.pt", "w")
-
-
-def test_a_directory_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "readme.md").write_text("hi")
-    assert "readme.md" in refused("ls", str(tmp_path))
-
-
-def test_devices_and_fifos_are_refused_at_once(tmp_path: Path) -> None:
-    assert "character device" in refused("ls", "/dev/null", timeout=20)
-    os.mkfifo(tmp_path / "pipe.pt")
-    assert "FIFO" in refused("ls", str(tmp_path / "pipe.pt"), timeout=20)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_refused(example: Path) -> None:
-    example.chmod(0)
-    assert "permission denied" in refused("ls", str(example))
-
-
-def test_an_unknown_format_is_told_by_its_first_bytes_in_hex(tmp_path: Path) -> None:
-    path = tmp_path / "x.pt"
-    path.write_bytes(b"\x01\x02\xfe\xffrest of it")
-    assert "01 02 fe ff" in refused("ls", str(path))
-    path.write_bytes(b"")
-    assert "empty" in refused("ls", str(path))
-    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    assert "Git LFS" in refused("ls", str(path))
-    path.write_bytes(b"<!DOCTYPE html>")
-    assert "HTML" in refused("ls", str(path))
-
-
-def test_a_damaged_file_is_refused_in_one_line(example: Path) -> None:
-    example.write_bytes(example.read_bytes()[:300])
-    assert str(example) in refused("ls", str(example))
-    assert str(example) in refused("ls", "--json", str(example))
-    assert str(example) in refused("show", str(example), "epoch")
-
-
-def test_wrong_names_and_indices_are_refused_with_what_could_be_meant(example: Path) -> None:
-    assert "did you mean model.0.weight" in refused("show", str(example), "model.0.weigth")
-    assert "is a block of 4 tensors" in refused("show", str(example), "model")
-    assert "4 tensors" in refused("show", str(example))
-    assert "dimension 0, which has size 8" in refused("show", str(example), "model.0.weight", "8")
-    assert "'x'" in refused("show", str(example), "model.0.weight", "x")
-
-
-@pytest.mark.parametrize("words", [["ls"], ["ls", "x", "--depth", "0"], ["ls", "x", "--sort", "colour"], ["show"],
-                                   ["ls", "x", "--nonsense"]])  # fmt: skip
-def test_wrong_arguments_exit_with_2_and_no_traceback(words: list[str]) -> None:
-    done = run_paramtui(*words)
-    assert done.returncode == 2
-    assert b"Traceback" not in done.stderr
-    assert b"usage" in done.stderr or done.stderr.startswith(b"paramtui: ")
-
-
-# Names.
-
-
-def test_a_name_of_two_tensors_asks_for_the_key_path_and_takes_it(save: Save) -> None:
-    path = save({"a": {"b": torch.tensor([1.5])}, "a.b": torch.tensor([2.5])})
-    assert "names belong to several tensors (a.b)" in json.loads(good("ls", "--json", str(path)))["warnings"][0]
-    error = refused("show", str(path), "a.b")
-    assert '["a", "b"]' in error
-    assert '["a.b"]' in error
-    assert "1.5" in good("show", str(path), '["a", "b"]')
-    assert "2.5" in good("show", str(path), '["a.b"]')
-    assert "no tensor" in refused("show", str(path), '["a", "c"]')
-
-
-EVIL = "\x1b[2Jred\x07\x9b31m\x00\u202eabc\r\n"
-
-
-def test_control_characters_of_names_and_values_never_reach_the_output(save: Save, tmp_path: Path) -> None:
-    class_like = OrderedDict([(EVIL, torch.ones(2)), ("v", EVIL), ("k" + EVIL, {EVIL: 5}), ("l", [EVIL])])
-    path = save(class_like)
-    other = tmp_path / "evil.safetensors"
-    save_file({EVIL: torch.ones(2)}, other, metadata={EVIL: EVIL})
-    odd = tmp_path / f"n{EVIL[:5]}.pt"
-    odd.write_bytes(path.read_bytes())
-    for words in (["ls"], ["ls", "--flat"], ["ls", "--json"], ["show"], ["show", "--json"]):
-        for target in (path, other, odd):
-            done = run_paramtui(*words, str(target), *([EVIL[:4].replace("\0", "")] if words[0] == "show" else []))
-            text = (done.stdout + done.stderr).decode()
-            assert all(char.isprintable() or char == "\n" for char in text), (words, target)
-            assert b"Traceback" not in done.stderr
-    assert "\\x1b[2J" in good("ls", str(path))
-
-
-@pytest.mark.parametrize(
-    "env", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-            {"PYTHONIOENCODING": "ascii:strict"}], ids=str
-)  # fmt: skip
-def test_any_encoding_of_the_output_works(save: Save, env: dict[str, str]) -> None:
-    path = save({"é中\U0001f600\ud800": torch.ones(2), "x" * 300: torch.ones(1)})
-    for words in (["ls"], ["ls", "--flat"], ["ls", "--json"], ["show"]):
-        done = run_paramtui(*words, str(path), *(["missing é"] if words == ["show"] else []), env=env)
-        assert done.returncode == (2 if words == ["show"] else 0)
-        assert b"Traceback" not in done.stderr
-
-
-# Forms of `ls`.
-
-
 def layers(save: Save) -> Path:
     return save({f"layers.{i}.{part}": torch.ones(i + 1) for i in range(12) for part in ("weight", "bias")})
 
@@ -246,9 +126,19 @@ def test_patterns_narrow_the_list_and_its_totals(save: Save) -> None:
     path = layers(save)
     found = json.loads(good("ls", "--json", str(path), "layers.1*.weight", "layers.3.*"))
     assert [entry["name"] for entry in found["tensors"]] == [
-        "layers.1.weight", "layers.3.weight", "layers.3.bias", "layers.10.weight", "layers.11.weight",
-    ]  # fmt: skip
-    assert found["totals"] == {"tensors": 5, "elements": 33, "unique_elements": 33, "nbytes": 132, "unique_nbytes": 132}
+        "layers.1.weight",
+        "layers.3.weight",
+        "layers.3.bias",
+        "layers.10.weight",
+        "layers.11.weight",
+    ]
+    assert found["totals"] == {
+        "tensors": 5,
+        "elements": 33,
+        "unique_elements": 33,
+        "nbytes": 132,
+        "unique_nbytes": 132,
+    }
     assert "layers.4" not in good("ls", "--flat", str(path), "layers.3.*")
     done = run_paramtui("ls", str(path), "nothing*")
     assert b"no name matches nothing*" in done.stderr
@@ -274,20 +164,25 @@ def test_depth_hides_what_lies_deeper(save: Save) -> None:
 
 @pytest.mark.parametrize(
     ("order", "names"),
-    [("stored", ["c", "a10", "b", "a2"]), ("name", ["a2", "a10", "b", "c"]), ("size", ["b", "c", "a2", "a10"]),
-     ("shape", ["a10", "c", "a2", "b"]), ("dtype", ["c", "a2", "b", "a10"])],
-)  # fmt: skip
+    [
+        ("stored", ["c", "a10", "b", "a2"]),
+        ("name", ["a2", "a10", "b", "c"]),
+        ("size", ["b", "c", "a2", "a10"]),
+        ("shape", ["a10", "c", "a2", "b"]),
+        ("dtype", ["a2", "b", "c", "a10"]),
+    ],
+)
 def test_the_flat_list_is_sorted_as_asked(save: Save, order: str, names: list[str]) -> None:
-    path = save({
-        "c": torch.zeros(2, 1, dtype=torch.float64), "a10": torch.zeros(1, dtype=torch.int8),
-        "b": torch.zeros(90, dtype=torch.float16), "a2": torch.zeros(3, dtype=torch.bfloat16),
-    })  # fmt: skip
-    expected = {
-        "shape": ["a10", "c", "a2", "b"],
-        "dtype": ["a2", "b", "c", "a10"],
-    }.get(order, names)
+    path = save(
+        {
+            "c": torch.zeros(2, 1, dtype=torch.float64),
+            "a10": torch.zeros(1, dtype=torch.int8),
+            "b": torch.zeros(90, dtype=torch.float16),
+            "a2": torch.zeros(3, dtype=torch.bfloat16),
+        }
+    )
     lines = good("ls", "--flat", "--sort", order, str(path)).splitlines()[1:]
-    assert [line.split()[0] for line in lines] == expected
+    assert [line.split()[0] for line in lines] == names
 
 
 def test_shared_tensors_are_marked_and_explained(save: Save) -> None:
@@ -318,24 +213,34 @@ def test_a_poisoned_torch_changes_nothing(example: Path, tmp_path: Path) -> None
         [sys.executable, "-c", "import torch"], env={**os.environ, **env}, capture_output=True, check=False
     )
     assert b"imported" in probe.stderr
-    for words in (["ls", str(example)], ["ls", "--json", str(example)], ["show", str(example), "model.0.weight"]):
+    for words in (
+        ["ls", str(example)],
+        ["ls", "--json", str(example)],
+        ["show", str(example), "model.0.weight"],
+    ):
         assert good(*words, env=env) == good(*words)
 
 
 @pytest.mark.parametrize(
     ("words", "unwanted"),
-    [(["ls"], ["numpy", "textual", "rich", "torch", "asyncio", "pickle", "safetensors"]),
-     (["ls", "--json"], ["numpy", "textual", "rich", "torch", "asyncio", "pickle", "safetensors"]),
-     (["ls", "--flat"], ["numpy", "textual", "rich", "torch", "asyncio", "pickle", "safetensors"]),
-     (["show"], ["textual", "rich", "torch", "safetensors"])],
-)  # fmt: skip
-def test_looking_imports_nothing_that_it_does_not_need(example: Path, words: list[str], unwanted: list[str]) -> None:
+    [
+        (["ls"], ["numpy", "textual", "rich", "torch", "asyncio", "pickle", "safetensors"]),
+        (["ls", "--json"], ["numpy", "textual", "rich", "torch", "asyncio", "pickle", "safetensors"]),
+        (["ls", "--flat"], ["numpy", "textual", "rich", "torch", "asyncio", "pickle", "safetensors"]),
+        (["show"], ["textual", "rich", "torch", "safetensors"]),
+    ],
+)
+def test_looking_imports_nothing_that_it_does_not_need(
+    example: Path, words: list[str], unwanted: list[str]
+) -> None:
     arguments = [*words, str(example), *(["model.0.weight"] if words == ["show"] else [])]
     code = (
         "import sys\nfrom paramtui.cli import main\n"
         f"status = main({arguments!r})\n"
         f"print(status, [name for name in {unwanted!r} if name in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, cwd=ROOT, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, cwd=ROOT, timeout=60
+    )
     assert done.stderr == b"0 []\n"
     assert done.stdout

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+
 from paramtui.api import Checkpoint
 from paramtui.checkpoints.source import CheckpointSource
 from paramtui.commands.show import show_text
@@ -27,7 +28,8 @@ class CountedRun:
     big_endian = False
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        self.data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+        flat = tensor.contiguous().reshape(-1)
+        self.data = (flat.view(torch.uint8) if flat.numel() else torch.empty(0, dtype=torch.uint8)).numpy()
         self.nbytes = self.data.nbytes
         self.bytes_read = 0
 
@@ -56,18 +58,51 @@ def shown(tensor: torch.Tensor, index: str = "") -> str:
     return text.removesuffix("\n")
 
 
-SHAPES = [(), (0,), (1,), (5,), (23,), (1000,), (1001,), (2, 3), (0, 3), (40, 3), (3, 400), (50, 50), (2, 3, 4), (12, 11, 10),
-          (2, 2, 2, 3), (7, 8, 9, 10), (1, 1, 1, 1, 2), (6, 200), (1, 3000), (3000, 1), (2, 0, 2)]  # fmt: skip
+SHAPES = [
+    (),
+    (0,),
+    (1,),
+    (5,),
+    (23,),
+    (1000,),
+    (1001,),
+    (2, 3),
+    (0, 3),
+    (40, 3),
+    (3, 400),
+    (50, 50),
+    (2, 3, 4),
+    (12, 11, 10),
+    (2, 2, 2, 3),
+    (7, 8, 9, 10),
+    (1, 1, 1, 1, 2),
+    (6, 200),
+    (1, 3000),
+    (3000, 1),
+    (2, 0, 2),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(
     "dtype",
-    [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8, torch.bool,
-     torch.complex64, torch.complex128],
+    [
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+        torch.complex128,
+    ],
     ids=str,
-)  # fmt: skip
-def test_numbers_of_any_shape_are_printed_as_torch_prints_them(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+)
+def test_numbers_of_any_shape_are_printed_as_torch_prints_them(
+    dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
     torch.manual_seed(0)
     tensor = (torch.randn(shape, dtype=torch.complex128 if dtype.is_complex else torch.float64) * 3).to(dtype)
     assert shown(tensor) == str(tensor)
@@ -77,6 +112,9 @@ def test_numbers_of_any_shape_are_printed_as_torch_prints_them(dtype: torch.dtyp
 def test_random_bits_are_printed_as_torch_prints_them(dtype: torch.dtype) -> None:
     for seed, shape in enumerate([(), (4,), (3, 7), (40, 30)]):
         tensor = random_tensor(dtype, shape, seed)
+        if dtype == torch.float8_e8m0fnu:
+            # torch takes this type's NaN for a finite number when it chooses how to print.
+            tensor = tensor.view(torch.uint8).clamp(max=254).view(dtype)
         assert shown(tensor) == str(tensor)
 
 

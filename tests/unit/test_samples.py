@@ -89,7 +89,9 @@ def test_made_anew_the_checkpoints_hold_the_same_numbers(tmp_path: Path) -> None
             old, new = old.get("model", old), new.get("model", new)
         assert list(old) == list(new)
         # Three optimizer steps may round differently on another processor.
-        assert all(torch.allclose(old[key].double(), new[key].double(), atol=1e-5) for key in old), sample.name
+        assert all(torch.allclose(old[key].double(), new[key].double(), atol=1e-5) for key in old), (
+            sample.name
+        )
 
 
 def test_the_default_sample_is_among_the_bundled_ones() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Deeper rows are not indented further; a name has at least this many cells before facts are shown.
 MAX_INDENT = 12
-MIN_NAME = 16
+MIN_NAME = 14
 
 
 class TreePane(ScrollView, can_focus=True):
@@ -100,8 +100,6 @@ class TreePane(ScrollView, can_focus=True):
 
     def refresh_line(self, y: int) -> None:
         """Draws one visible line again."""
-        from textual.geometry import Region
-
         self.refresh(Region(0, y, self.size.width, 1))
 
     def action_move(self, rows: int) -> None:
@@ -123,7 +121,7 @@ class TreePane(ScrollView, can_focus=True):
 
     # Opening and closing
 
-    def action_toggle(self) -> None:
+    def action_toggle_block(self) -> None:
         """Opens or closes the block under the cursor."""
         opened, row = self._opened, self.row
         if opened is not None and row >= 0 and opened.tree.is_block(row):
@@ -136,7 +134,7 @@ class TreePane(ScrollView, can_focus=True):
         if opened is None or row < 0:
             return
         if opened.tree.is_block(row):
-            self.action_toggle()
+            self.action_toggle_block()
         else:
             self.post_message(self.Chosen())
 
@@ -150,7 +148,7 @@ class TreePane(ScrollView, can_focus=True):
         elif opened.view.is_expanded(row):
             self.go(self._cursor + 1)
         else:
-            self.action_toggle()
+            self.action_toggle_block()
 
     def action_outside(self) -> None:
         """Closes an open block, or goes to the block around."""
@@ -158,7 +156,7 @@ class TreePane(ScrollView, can_focus=True):
         if opened is None or row < 0:
             return
         if opened.view.is_expanded(row):
-            self.action_toggle()
+            self.action_toggle_block()
             return
         above = opened.view.place(opened.tree.parent[row])
         if above is not None:
@@ -209,7 +207,7 @@ class TreePane(ScrollView, can_focus=True):
         self.go(place)
         arrow = self._gutter() + self._indent(self.row)
         if arrow <= offset.x < arrow + 2:
-            self.action_toggle()
+            self.action_toggle_block()
         elif event.chain == 2:
             self.action_enter()
 

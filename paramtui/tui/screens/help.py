@@ -1,0 +1,81 @@
+"""The keys, by place, over the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from paramtui.tui.actions import ACTIONS
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+MARKS = (
+    (">", "the cursor"),
+    ("A B", "tensors with the same letter share memory"),
+    ("?", "numbers that cannot be read; the right side says why"),
+    ("▸ ▾", "a closed and an open block"),
+)
+TITLES = {"tree": "In the tree", "values": "In the values", "screen": "Everywhere", "app": ""}
+KEYS_WIDTH = 16
+
+
+def help_text(first: str) -> Text:
+    """The table of actions, those of the place `first` before the others, and the marks."""
+    text = Text()
+
+    def line(keys: str, words: str) -> None:
+        text.append(f"  {keys:<{KEYS_WIDTH}}", style="bold")
+        text.append(f"{words}\n")
+
+    def actions(place: str) -> None:
+        if TITLES[place]:
+            text.append(f"{TITLES[place]}\n", style="bold underline")
+        keys: list[str] = []
+        for action in ACTIONS:
+            if action.place == place:
+                keys.append(action.shown)
+                if action.description:
+                    line("  ".join(keys), action.description)
+                    keys.clear()
+
+    actions(first)
+    actions("screen")
+    actions("app")
+    text.append("Marks\n", style="bold underline")
+    for mark, meaning in MARKS:
+        line(mark, meaning)
+    actions("values" if first == "tree" else "tree")
+    text.rstrip()
+    return text
+
+
+class HelpScreen(ModalScreen[None]):
+    """One screen of help; any of its keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,f1,enter,backspace", "dismiss", "close", show=False),
+        Binding("j", "scroll(1)", "down", show=False),
+        Binding("k", "scroll(-1)", "up", show=False),
+    ]
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._place = place
+
+    def compose(self) -> ComposeResult:
+        """The table in a box."""
+        with VerticalScroll(id="help") as box:
+            box.border_title = Text("Help")
+            box.border_subtitle = Text("q closes")
+            yield Static(help_text(self._place), markup=False)
+
+    def action_scroll(self, lines: int) -> None:
+        """Moves by lines."""
+        self.query_one("#help").scroll_relative(y=lines, animate=False)

@@ -1,0 +1,142 @@
+"""What the command line refuses, and names made to mislead: one line, exit status 2, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.support import good, refused, run_paramtui
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Save
+
+
+def test_a_missing_file_is_named_with_what_is_near(example: Path) -> None:
+    wrong = example.with_name(example.name + "t")
+    assert f"did you mean {example}" in refused("ls", str(wrong))
+    assert "no such file" in refused("ls", "/nowhere/at/all.pt")
+    assert "no such file" in refused("show", "/nowhere/at/all.pt", "w")
+
+
+def test_a_directory_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "readme.md").write_text("hi")
+    assert "readme.md" in refused("ls", str(tmp_path))
+
+
+def test_devices_and_fifos_are_refused_at_once(tmp_path: Path) -> None:
+    assert "character device" in refused("ls", "/dev/null", timeout=20)
+    os.mkfifo(tmp_path / "pipe.pt")
+    assert "FIFO" in refused("ls", str(tmp_path / "pipe.pt"), timeout=20)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_refused(example: Path) -> None:
+    example.chmod(0)
+    assert "permission denied" in refused("ls", str(example))
+
+
+def test_an_unknown_format_is_told_by_its_first_bytes_in_hex(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes(b"\x01\x02\xfe\xffrest of it")
+    assert "01 02 fe ff" in refused("ls", str(path))
+    path.write_bytes(b"")
+    assert "empty" in refused("ls", str(path))
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert "Git LFS" in refused("ls", str(path))
+    path.write_bytes(b"<!DOCTYPE html>")
+    assert "HTML" in refused("ls", str(path))
+
+
+def test_a_damaged_file_is_refused_in_one_line(example: Path) -> None:
+    example.write_bytes(example.read_bytes()[:300])
+    assert str(example) in refused("ls", str(example))
+    assert str(example) in refused("ls", "--json", str(example))
+    assert str(example) in refused("show", str(example), "epoch")
+
+
+def test_wrong_names_and_indices_are_refused_with_what_could_be_meant(example: Path) -> None:
+    assert "did you mean model.0.weight" in refused("show", str(example), "model.0.weigth")
+    assert "is a block of 4 tensors" in refused("show", str(example), "model")
+    assert "4 tensors" in refused("show", str(example))
+    assert "dimension 0, which has size 8" in refused("show", str(example), "model.0.weight", "8")
+    assert "'x'" in refused("show", str(example), "model.0.weight", "x")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ls"],
+        ["ls", "x", "--depth", "0"],
+        ["ls", "x", "--sort", "colour"],
+        ["show"],
+        ["ls", "x", "--nonsense"],
+    ],
+)
+def test_wrong_arguments_exit_with_2_and_no_traceback(words: list[str]) -> None:
+    done = run_paramtui(*words)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert b"usage" in done.stderr or done.stderr.startswith(b"paramtui: ")
+
+
+# Names.
+
+
+def test_a_name_of_two_tensors_asks_for_the_key_path_and_takes_it(save: Save) -> None:
+    path = save({"a": {"b": torch.tensor([1.5])}, "a.b": torch.tensor([2.5])})
+    assert (
+        "names belong to several tensors (a.b)" in json.loads(good("ls", "--json", str(path)))["warnings"][0]
+    )
+    error = refused("show", str(path), "a.b")
+    assert '["a", "b"]' in error
+    assert '["a.b"]' in error
+    assert "1.5" in good("show", str(path), '["a", "b"]')
+    assert "2.5" in good("show", str(path), '["a.b"]')
+    assert "no tensor" in refused("show", str(path), '["a", "c"]')
+
+
+EVIL = "\x1b[2Jred\x07\x9b31m\x00\u202eabc\r\n"
+
+
+def test_control_characters_of_names_and_values_never_reach_the_output(save: Save, tmp_path: Path) -> None:
+    class_like = OrderedDict([(EVIL, torch.ones(2)), ("v", EVIL), ("k" + EVIL, {EVIL: 5}), ("l", [EVIL])])
+    path = save(class_like)
+    other = tmp_path / "evil.safetensors"
+    save_file({EVIL: torch.ones(2)}, other, metadata={EVIL: EVIL})
+    odd = tmp_path / f"n{EVIL[:5]}.pt"
+    odd.write_bytes(path.read_bytes())
+    for words in (["ls"], ["ls", "--flat"], ["ls", "--json"], ["show"], ["show", "--json"]):
+        for target in (path, other, odd):
+            done = run_paramtui(
+                *words, str(target), *([EVIL[:4].replace("\0", "")] if words[0] == "show" else [])
+            )
+            text = (done.stdout + done.stderr).decode()
+            assert all(char.isprintable() or char == "\n" for char in text), (words, target)
+            assert b"Traceback" not in done.stderr
+    assert "\\x1b[2J" in good("ls", str(path))
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"LC_ALL": "C"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+    ],
+    ids=str,
+)
+def test_any_encoding_of_the_output_works(save: Save, env: dict[str, str]) -> None:
+    path = save({"é中\U0001f600\ud800": torch.ones(2), "x" * 300: torch.ones(1)})
+    for words in (["ls"], ["ls", "--flat"], ["ls", "--json"], ["show"]):
+        done = run_paramtui(*words, str(path), *(["missing é"] if words == ["show"] else []), env=env)
+        assert done.returncode == (2 if words == ["show"] else 0)
+        assert b"Traceback" not in done.stderr
