@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 FAILED = 2
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads that nobody waits for on the way out: a slow disk must not keep a person from leaving."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+        """Lets go of all threads at once."""
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 class ParamtuiApp(App[None]):
@@ -65,6 +74,7 @@ class ParamtuiApp(App[None]):
     def on_mount(self) -> None:
         """Starts opening; the screen is there before."""
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(_Threads())
         for number in _SIGNALS:
             # Without a handler the process would end with the terminal still in its hands.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):

@@ -97,7 +97,7 @@ def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, objec
         (b'{"w": {"dtype": "F32", "dtype": "I32", "shape": [1], "data_offsets": [0, 4]}}', "twice"),
         (b'{"w": {"dtype": "F32", "shape": [2], "shape": [1], "data_offsets": [0, 4]}}', "twice"),
         (
-            b'{"__metadata__": {"a": "", "a": ""}, "w": {"dtype": "U8", "shape": [], "data_offsets": [0, 1]}}',
+            b'{"__metadata__": {"a": "", "a": ""}, "w": {"dtype": "U8","shape": [],"data_offsets": [0,1]}}',
             "twice",
         ),
         (b'{"w": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),

@@ -98,6 +98,13 @@ def test_two_comes_before_ten_in_every_kind_of_name() -> None:
     assert [tree.label[row] for row in tree.children(1)] == ["1", "2", "10"]
 
 
+def test_dots_that_separate_nothing_make_no_blocks() -> None:
+    names = ["a.", ".b", "a..b", ".", ""]
+    tree = Tree(listing_of(names))
+    assert [tree.label[row] for row in tree.children(0)] == names
+    assert tree.find("a.") == [1]
+
+
 def visible(tree: Tree, expanded: set[int], kept: set[int] | None) -> list[int]:
     """Rows on screen by definition: all blocks around are expanded, and the filter keeps the row."""
     return [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from paramtui.api import open_checkpoint
+from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.tui.app import ParamtuiApp
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
     from textual.widget import Widget
 
+    from paramtui.core.source import Reader
+
 WIDE = (120, 40)
 
 
-async def open_file(target: str) -> Any:
+async def open_file(target: str) -> Reader:
     """Opens a checkpoint as the command line does."""
-    return (await asyncio.to_thread(open_checkpoint, target))._source
+    return await asyncio.to_thread(open_checkpoint, target)
 
 
 class Looker:

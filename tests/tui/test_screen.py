@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from paramtui.tui.app import FAILED, ParamtuiApp
-from paramtui.tui.screens.help import HelpScreen
-from paramtui.tui.widgets.values_pane import ValuesPane
 from safetensors.torch import save_file
 from torch import nn
 
+from paramtui.tui.app import FAILED, ParamtuiApp
+from paramtui.tui.screens.help import HelpScreen
+from paramtui.tui.widgets.values_pane import ValuesPane
 from tests.tui.screens import looking_at, open_file
 
 if TYPE_CHECKING:
@@ -180,10 +180,10 @@ async def test_a_value_is_written_out_with_its_type(save: Save) -> None:
 
 async def test_text_from_a_file_is_neither_markup_nor_control(save: Save) -> None:
     async with looking_at(
-        save({"[bold red]x[/]\x1b[2J": torch.ones(1), "[@click=app.quit]y": "[b]\r"})
+        save({"[bold red]x[/]\x1b[2J": torch.ones(1), "[@click=quit]y": "[b]\r"})
     ) as looker:
         assert "[bold red]x[/]\\x1b[2J" in looker.at()
-        assert "[@click=app.quit]y" in looker.rows()[1]
+        assert "[@click=quit]y" in looker.rows()[1]
         assert "[bold red]x[/]\\x1b[2J" in "".join(looker.screen())
         assert "\x1b" not in "".join(looker.screen())
 

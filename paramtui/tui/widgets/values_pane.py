@@ -209,7 +209,7 @@ class ValuesPane(Widget, can_focus=True):
     def _move(self, *, top: int | None = None, left: int | None = None) -> None:
         grid = self._aim
         height, width = self._room()
-        if grid is not None and self._page is not None and self._page.grid is not None:
+        if grid is not None:
             aim = grid.at(
                 top=grid.top if top is None else top,
                 left=grid.left if left is None else left,
@@ -219,7 +219,7 @@ class ValuesPane(Widget, can_focus=True):
             if aim != grid:
                 self._aim = aim
                 self._ask(0)
-        elif top is not None and self._page is not None and self._page.grid is None:
+        elif top is not None and self._page is not None:
             _, body = self._wrapped()
             self._top = max(min(top, len(body) - height), 0)
             self._label()
@@ -227,7 +227,7 @@ class ValuesPane(Widget, can_focus=True):
 
     def _first(self) -> int:
         """The first row or line that is asked for."""
-        return self._aim.top if self._aim is not None and self._page and self._page.grid else self._top
+        return self._aim.top if self._aim is not None else self._top
 
     def action_scroll_rows(self, rows: int) -> None:
         """Moves by rows or lines."""

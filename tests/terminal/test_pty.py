@@ -1,0 +1,204 @@
+"""The installed program on a real pseudo-terminal: what arrives there, and what is left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from typing import TYPE_CHECKING
+
+import pyte
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.conftest import Save
+
+PATIENCE = 60.0
+ENTER_ALTERNATE, LEAVE_ALTERNATE = b"\x1b[?1049h", b"\x1b[?1049l"
+SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
+
+
+class Terminal:
+    """A pseudo-terminal with the program in it."""
+
+    def __init__(self, *words: str, width: int = 120, height: int = 30, **env: str) -> None:
+        self.screen = pyte.Screen(width, height)
+        self._stream = pyte.ByteStream(self.screen)
+        self.received = b""
+        self.master, slave = pty.openpty()
+        self._resize(width, height)
+        self.before = termios.tcgetattr(slave)
+        environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TEXTUAL")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "paramtui", *words],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**environment, "TERM": "xterm-256color", **env},
+        )
+        self._slave = slave
+
+    def _resize(self, width: int, height: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+    def resize(self, width: int, height: int) -> None:
+        """Gives the window another size, as a person does with the mouse."""
+        self._resize(width, height)
+        self.screen.resize(height, width)
+        self.process.send_signal(signal.SIGWINCH)
+
+    def _read(self, patience: float) -> bool:
+        if not select.select([self.master], [], [], patience)[0]:
+            return False
+        data = os.read(self.master, 1 << 16)
+        self.received += data
+        # pyte draws the private form of "set modifier keys" as an underline; it is no text.
+        self._stream.feed(data.replace(b"\x1b[>4;1m", b"").replace(b"\x1b[>4m", b""))
+        return True
+
+    def until(self, condition: Callable[[str], object]) -> str:
+        """Reads until the text on screen fulfils a condition, and returns it."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition(self.text):
+            left = deadline - time.monotonic()
+            assert left > 0, f"waited in vain; on screen:\n{self.text}"
+            self._read(left)
+        return self.text
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.screen.display)
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def end(self) -> int:
+        """Reads what is written until the program has ended, and returns its exit status."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"still running; on screen:\n{self.text}"
+            self._read(0.05)
+        while self._read(0):
+            pass
+        return self.process.returncode
+
+    def assert_restored(self) -> None:
+        """The terminal is as the shell left it: main screen, cursor shown, lines edited by the terminal."""
+        assert self.received.count(ENTER_ALTERNATE) == self.received.count(LEAVE_ALTERNATE) == 1
+        assert self.received.rindex(SHOW_CURSOR) > self.received.rindex(HIDE_CURSOR)
+        assert self.received.rindex(b"\x1b[?1000l") > self.received.rindex(b"\x1b[?1000h")
+        assert termios.tcgetattr(self._slave) == self.before
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self._slave)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    """Starts the program in terminals that are closed after the test."""
+    opened: list[Terminal] = []
+
+    def start(*words: str, **options: object) -> Terminal:
+        opened.append(Terminal(*words, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield start
+    for found in opened:
+        found.close()
+
+
+@pytest.fixture
+def weights(save: Save) -> Path:
+    return save({"model": {"0.weight": torch.arange(6.0).reshape(2, 3)}, "epoch": 7})
+
+
+def test_a_file_opens_shows_its_rows_and_q_gives_the_terminal_back(
+    terminal: Callable[..., Terminal], weights: Path
+) -> None:
+    found = terminal(str(weights))
+    text = found.until(lambda text: "read only" in text and "1 tensor" in text and "▸ model" in text)
+    assert weights.name in text
+    found.press("+jj")
+    text = found.until(lambda text: "[2, 3]  6 elements" in text)
+    assert "2.   " in text
+    assert ">" in text
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
+
+
+def test_a_narrower_window_shows_the_tree_alone(terminal: Callable[..., Terminal], weights: Path) -> None:
+    found = terminal(str(weights))
+    found.until(lambda text: "float32 x1" in text)
+    found.resize(80, 24)
+    found.until(lambda text: "float32 x1" not in text and "read only" in text.split("\n")[0])
+    found.press("+jj\r")
+    found.until(lambda text: "[2, 3]  6 elements" in text and "q back" in text)
+    found.press("q")
+    found.until(lambda text: "▾ model" in text and "q quit" in text)
+    found.press("\x03")
+    assert found.end() == 0
+    found.assert_restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_program_and_gives_the_terminal_back(
+    terminal: Callable[..., Terminal], weights: Path, number: signal.Signals
+) -> None:
+    found = terminal(str(weights))
+    found.until(lambda text: "▸ model" in text)
+    found.process.send_signal(number)
+    assert found.end() == 128 + number
+    found.assert_restored()
+    assert b"Traceback" not in found.received
+
+
+def test_a_target_that_cannot_be_opened_is_said_on_screen_and_by_the_exit_status(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    found = terminal(str(tmp_path / "missing.pt"))
+    found.until(lambda text: "no such file or directory" in text)
+    found.press("q")
+    assert found.end() == 2
+    found.assert_restored()
+
+
+@pytest.mark.parametrize(
+    "env", [{"NO_COLOR": "1"}, {"SSH_CONNECTION": "1 2 3 4"}, {"TERM": "linux"}, {"TERM": "dumb"}]
+)
+def test_it_reads_without_colours_and_over_a_line(
+    terminal: Callable[..., Terminal], weights: Path, env: dict[str, str]
+) -> None:
+    found = terminal(str(weights), **env)
+    text = found.until(lambda text: "▸ model" in text and "float32 x1" in text)
+    assert any(line[1:4] == ">▸ " for line in text.split("\n"))
+    found.press("q")
+    assert found.end() == 0
+
+
+def test_without_a_terminal_it_says_what_to_use_instead(weights: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "paramtui", str(weights)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 2
+    assert b"paramtui ls" in done.stderr
