@@ -66,7 +66,6 @@ _MODULE_INTERNALS = frozenset(
         "_load_state_dict_post_hooks",
         "_backend",
         # torch.nn.RNNBase lists its registered parameters here a second time.
-        "_flat_weights",
     }
 )
 # torch.compile's notes about a tensor's sizes say nothing about its contents.
@@ -348,15 +347,23 @@ def _is_module(state: object) -> bool:
 def _module(state: Pairs) -> list[_Child]:
     """Parameters, buffers, attributes and submodules, in the order of ``named_parameters()``."""
     children: list[_Child] = []
+    parameters = {id(found) for found in _slot(state, "_parameters")[1::2]}
     for slot, kind, step in (("_parameters", "parameter", PARAMETER), ("_buffers", "buffer", BUFFER)):
         children += _items(_slot(state, slot), kind, step)
     children += [
-        child for child in _items(state.items, "tensor", ATTRIBUTE) if child[0] not in _MODULE_INTERNALS
+        child
+        for child in _items(state.items, "tensor", ATTRIBUTE)
+        if child[0] not in _MODULE_INTERNALS and not _repeats(child[2], parameters)
     ]
     children += [
         child for child in _items(_slot(state, "_modules"), "tensor", SUBMODULE) if child[2] is not None
     ]
     return children
+
+
+def _repeats(found: object, parameters: set[int]) -> bool:
+    """Whether a list holds nothing but the module's own parameters, as an RNN's ``_flat_weights``."""
+    return type(found) is list and bool(found) and all(id(item) in parameters for item in found)
 
 
 def _slot(state: Pairs, name: str) -> list[object]:

@@ -218,19 +218,23 @@ def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
     root_shown = len(tree) == 1 or tree.tensor[0] >= 0 or tree.value[0] >= 0
     first = 0 if root_shown else 1
     indents = ["  " * min(level, MAX_INDENT) for level in range(MAX_INDENT + 1)]
+    shown = {label: safe_text(label) or "(empty)" for label in set(labels)}
     rows: list[int] = []
     names: list[str] = []
-    shown: dict[str, str] = {"": "(empty)"}
     row = first
     size = len(tree)
+    if max(depths) <= min(limit, MAX_INDENT):
+        # As nearly always: everything is shown, nothing lies too deep to be indented.
+        rows = list(range(first, size))
+        names = [
+            indents[level - first] + shown[label]
+            for level, label in zip(depths[first:], labels[first:], strict=True)
+        ]
+        row = size
     while row < size:
-        label = labels[row]
-        text = shown.get(label)
-        if text is None:
-            text = shown[label] = safe_text(label)
         level = depths[row]
         rows.append(row)
-        names.append(indents[min(level - first, MAX_INDENT)] + text)
+        names.append(indents[min(level - first, MAX_INDENT)] + shown[labels[row]])
         if level >= limit:
             if depth is None and ends[row] > row + 1:
                 rows.append(-row - 1)
@@ -247,39 +251,33 @@ def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
 
 def _tree_lines(tree: Tree, rows: list[int], names: list[str], letters: dict[int, str]) -> Iterator[str]:
     listing = tree.listing
-    dtypes, shapes, sizes = listing.dtype, listing.shape, listing.nbytes
     tensors, values = tree.tensor, tree.value
     extras = listing.extras
     classes = listing.node_class
     # The same dtype, shape and size stand on thousands of rows: each is written once.
-    facts: dict[tuple[object, ...], tuple[str, str, str]] = {}
-    keys: list[tuple[object, ...] | None] = []
-    for row in rows:
-        tensor = tensors[row] if row >= 0 else -1
-        if tensor < 0:
-            keys.append(None)
-            continue
-        key = (dtypes[tensor], shapes[tensor], sizes[tensor], tensor if tensor in extras else -1)
-        keys.append(key)
-        if key not in facts:
-            facts[key] = tensor_facts(listing, tensor)
+    keys: list[tuple[object, ...]] = list(zip(listing.dtype, listing.shape, listing.nbytes, strict=True))
+    for tensor in extras:
+        keys[tensor] = (tensor,)
+    listed = set(keys) if len(tree) > len(keys) else {keys[at] for at in tensors if at >= 0}
+    example = dict(zip(keys, range(len(keys)), strict=True))
+    facts = {key: tensor_facts(listing, example[key]) for key in listed}
     width = min(max(map(len, names), default=0), MAX_NAME_COLUMN)
     dtype_width = min(max((len(fact[0]) for fact in facts.values()), default=0), 20)
     shape_width = min(max((len(fact[1]) for fact in facts.values()), default=0), 30)
     tails: dict[tuple[object, ...], str] = {
-        key: f"  {fact[0]:<{dtype_width}}  {fact[1]:<{shape_width}}  {fact[2]:>8}"
+        key: f"  {fact[0]:<{dtype_width}}  {fact[1]:<{shape_width}}  {fact[2]:>8}\n"
         for key, fact in facts.items()
     }
-    for row, name, fact_key in zip(rows, names, keys, strict=True):
-        if fact_key is not None:
-            tensor = tensors[row]
-            line = name.ljust(width) + tails[fact_key]
-            if tensor in letters or tensor in extras:
-                line = _marked(listing, tensor, line, letters)
-            yield line + "\n"
-        elif row < 0:
+    marked = {*letters, *extras}
+    for row, name in zip(rows, names, strict=True):
+        if row < 0:
             below = tree.end[-row - 1] + row
             yield f"{name}… {below:,} rows nested deeper; --depth N shows them\n"
+            continue
+        tensor = tensors[row]
+        if tensor >= 0:
+            line = name.ljust(width) + tails[keys[tensor]]
+            yield _marked(listing, tensor, line[:-1], letters) + "\n" if tensor in marked else line
         elif values[row] >= 0:
             yield f"{name:<{width}}  {value_text(listing, values[row])}\n"
         else:

@@ -54,31 +54,42 @@ class Builder:
 
     def _fill(self, tensors: Collection[int] | None, values: Collection[int] | None) -> None:
         listing = self.listing
-        parents, keys, steps = listing.node_parent, listing.node_key, listing.node_step
+        parents = listing.node_parent
         count = len(parents)
-        tensor_at: dict[int, int] = {}
-        chosen = range(len(listing)) if tensors is None else sorted(tensors)
-        for tensor in chosen:
+        tensor_at = [-1] * count
+        for tensor in range(len(listing)) if tensors is None else tensors:
             tensor_at[listing.node[tensor]] = tensor
-        value_at: dict[int, int] = {}
-        for index in range(len(listing.values)) if values is None else sorted(values):
+        value_at = [-1] * count
+        for index in range(len(listing.values)) if values is None else values:
             value_at[listing.values[index].node] = index
-        shown = self._shown_nodes(tensor_at, value_at) if tensors is not None or values is not None else None
-        inner = set(parents)
+        narrowed = tensors is not None or values is not None
+        shown = self._shown_nodes(tensor_at, value_at) if narrowed else b"\1" * count
+        has_children = bytearray(count)
+        for above in set(parents[1:]):
+            has_children[above] = 1
         row_of: dict[int, int] = {ROOT: 0}
         prefixes: dict[tuple[int, str], int] = {}
-        find_tensor, find_value = tensor_at.get, value_at.get
         add_to, add_label, add_parent = self.label, self.label.append, self.parent.append
         add_tensor, add_value, add_node = self.tensor.append, self.value.append, self.node.append
         last_above, last_head, last_at = -1, "", 0
-        for node in range(1, count):
-            if shown is not None and not shown[node]:
+        columns = zip(
+            parents,
+            listing.node_key,
+            listing.node_step,
+            tensor_at,
+            value_at,
+            has_children,
+            shown,
+            strict=True,
+        )
+        next(columns)
+        for node, (parent, key, step, tensor, value, is_parent, is_shown) in enumerate(columns, start=1):
+            if not is_shown:
                 continue
-            above = row_of[parents[node]]
-            key = keys[node]
+            above = row_of[parent]
             if type(key) is str:
                 label = key
-                if steps[node] == ITEM and "." in key and key[-1] != ".":
+                if step == ITEM and "." in key and key[-1] != ".":
                     head, _, tail = key.rpartition(".")
                     # Neighbours mostly stand in the same block.
                     if head == last_head and above == last_above:
@@ -92,8 +103,6 @@ class Builder:
                         above, label = at, tail
             else:
                 label = key_text(key)
-            tensor = find_tensor(node, -1)
-            value = find_value(node, -1) if tensor < 0 else -1
             if tensor < 0 and value < 0:
                 row = self._block(above, label)
                 if self.node[row] < 0:
@@ -103,21 +112,27 @@ class Builder:
                 add_label(label)
                 add_parent(above)
                 add_tensor(tensor)
-                add_value(value)
+                add_value(value if tensor < 0 else -1)
                 add_node(node)
-            if node in inner:
+            if is_parent:
                 row_of[node] = row
         # The root itself can be a tensor, a value or an object.
-        self.tensor[0] = tensor_at.get(ROOT, -1)
-        self.value[0] = value_at.get(ROOT, -1)
+        self.tensor[0] = tensor_at[ROOT]
+        self.value[0] = value_at[ROOT]
 
     def _prefix(self, prefixes: dict[tuple[int, str], int], above: int, head: str) -> int:
         """The block that ``head`` names below a row; -1 if its dots separate nothing."""
+        outer, _, label = head.rpartition(".")
+        # Mostly all but the last part was met before.
+        at: int | None = prefixes.get((above, outer)) if outer else None
+        if at is not None and at >= 0 and label:
+            row = prefixes[above, head] = self._block(at, label)
+            return row
         if "" in head.split("."):
             prefixes[above, head] = -1
             return -1
         missing: list[tuple[str, str]] = []
-        at: int | None = None
+        at = None
         rest = head
         while at is None:
             outer, _, label = rest.rpartition(".")
@@ -128,12 +143,12 @@ class Builder:
             at = prefixes[above, prefix] = self._block(at, label)
         return at
 
-    def _shown_nodes(self, tensor_at: dict[int, int], value_at: dict[int, int]) -> bytearray:
+    def _shown_nodes(self, tensor_at: list[int], value_at: list[int]) -> bytearray:
         """Marks nodes at or above a chosen tensor or value."""
         parents = self.listing.node_parent
         shown = bytearray(len(parents))
-        for node in (*tensor_at, *value_at):
-            at = node
+        for node, (tensor, value) in enumerate(zip(tensor_at, value_at, strict=True)):
+            at = node if tensor >= 0 or value >= 0 else -1
             while at >= 0 and not shown[at]:
                 shown[at] = 1
                 at = parents[at]
@@ -172,8 +187,10 @@ class Builder:
         """Puts the children of each block in order."""
         if order == "stored":
             split: dict[str, tuple[str, tuple[tuple[int, str], ...]]] = {}
+            labels = self.label
+            plain = {label for label in set(labels) if not any("0" <= char <= "9" for char in label)}
             for row, kids in self.kids.items():
-                if len(kids) > 1:
+                if len(kids) > 1 and not plain.issuperset([labels[kid] for kid in kids]):
                     self.kids[row] = self._numbered(kids, split)
             return
         key = self._key(order)
