@@ -198,7 +198,8 @@ def _browse(options: argparse.Namespace) -> int:
         from paramtui.samples import DEFAULT_SAMPLE, samples_directory
 
         target = str(samples_directory() / "checkpoints" / DEFAULT_SAMPLE)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # Textual draws on stderr, which is free to be a terminal where stdout is a pipe.
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         return _fail("the screen needs a terminal; paramtui ls TARGET writes to a pipe")
     from paramtui.tui.app import ParamtuiApp
 

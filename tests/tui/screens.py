@@ -67,7 +67,7 @@ class Looker:
     def title(self) -> str:
         return self.screen()[0]
 
-    def keys(self) -> str:
+    def footer(self) -> str:
         return self.screen()[-1]
 
     def rows(self) -> list[str]:

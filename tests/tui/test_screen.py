@@ -223,9 +223,9 @@ async def test_values_that_are_cut_off_say_so_where_they_would_be(save: Save) ->
             file.truncate(path.stat().st_size - 200_000)
         await looker.press("tab", "end")
         assert "tensor  float32" in looker.page()[0]
-        assert len(looker.page()) == 3
+        assert "changed since it was opened" in " ".join(looker.page())
         await looker.press("home")
-        assert looker.page()[2].split() == ["0", "1."]
+        assert ["0", "1."] in [line.split() for line in looker.page()]
 
 
 async def test_on_80_columns_tree_and_values_take_turns(save: Save) -> None:
@@ -236,7 +236,7 @@ async def test_on_80_columns_tree_and_values_take_turns(save: Save) -> None:
             await looker.press("plus", "home", "down", "down", "enter")
             assert not looker.tree.display
             assert looker.page()[0].startswith("tensor  float32  [8, 4]")
-            assert "q back" in looker.keys()
+            assert "q back" in looker.footer()
             await looker.press(back)
             assert looker.tree.display
             assert "weight" in looker.at()
