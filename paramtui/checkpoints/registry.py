@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from paramtui.checkpoints.source import CheckpointSource
 
-HEAD_BYTES: Final = 64
+# Up to the magic of a tar archive.
+HEAD_BYTES: Final = 264
 
 
 def _is_safetensors(head: bytes, nbytes: int) -> bool:
@@ -102,6 +103,9 @@ def _unknown(file: RandomFile, head: bytes) -> FormatError:
         return FormatError("is empty", where=file.path)
     start = " ".join(f"{byte:02x}" for byte in head[:8])
     expected = "; ".join(row.expected for row in FORMATS)
+    if head[257:262] == b"ustar":
+        words = "a tar archive; PyTorch before 0.1.10 saved such, which are not supported"
+        return FormatError(f"is {words} (begins with {start})", where=file.path)
     for magic, words in _OTHERS:
         if head.startswith(magic):
             return FormatError(f"is {words} (begins with {start})", where=file.path)

@@ -31,12 +31,14 @@ class Selection:
         if not patterns:
             self.tensors: Sequence[int] = range(len(listing))
             self.values: Sequence[int] = range(len(listing.values))
+            self.modules: Sequence[int] = listing.modules
             return
         matches = _matcher(patterns)
         self.tensors = [tensor for tensor, name in enumerate(listing.names) if matches(name)]
         self.values = [
             index for index, value in enumerate(listing.values) if matches(listing.node_name(value.node))
         ]
+        self.modules = [node for node in listing.modules if matches(listing.node_name(node))]
 
     def groups(self) -> list[tuple[str, list[int]]]:
         """Kind and chosen members of each group that shares memory, two members at least."""
@@ -89,9 +91,12 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
             "path": [_json_key(key) for key in listing.path(node)],
             "class": listing.node_class[node],
         }
-        for node in listing.modules
+        for node in selection.modules
     ]
-    yield f'],\n "modules": {text(modules)},\n "shared": '
+    yield "],\n"
+    if modules:
+        yield f' "modules": {text(modules)},\n'
+    yield ' "shared": '
     yield text([[names[member] for member in members] for _, members in selection.groups()])
     yield f',\n "globals": {text(listing.globals)},\n "warnings": {text(all_warnings(listing))},\n "totals": '
     totals = listing.totals(selection.tensors if selection.narrowed else None)
