@@ -45,3 +45,7 @@ class IndexSyntaxError(ParamtuiError):
 
 class ValuesError(ParamtuiError):
     """Values that cannot be read: damaged, not stored, of a layout without cells."""
+
+
+class OpeningStoppedError(ParamtuiError):
+    """A person does not want to wait any longer."""

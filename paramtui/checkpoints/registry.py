@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from paramtui.checkpoints.source import CheckpointSource
+    from paramtui.core.source import Watch
 
 # Up to the magic of a tar archive.
 HEAD_BYTES: Final = 264
@@ -42,18 +43,26 @@ def _is_index(head: bytes, nbytes: int) -> bool:
 
 
 class Format(NamedTuple):
-    """One row: how a format is recognised and who reads it."""
+    """One row: how a format is recognised and who reads it.
+
+    Attributes:
+        matches: Takes the first bytes and the length of a file.
+        module: Its `open_file` takes the file and its name; and the watch, where the format has `parts`.
+        expected: What such a file is and begins with, in words.
+        parts: It leads to other files, which are read one after the other.
+    """
 
     matches: Callable[[bytes, int], bool]
     module: str
     expected: str
+    parts: bool = False
 
 
 FORMATS: Final = (
     Format(_is_zip, "torch_zip", "a zip archive of torch.save (50 4b 03 04)"),
     Format(_is_legacy, "torch_legacy", "a torch.save file from before 1.6 (80 02 8a 0a 6c fc)"),
     Format(_is_safetensors, "safetensors", "a .safetensors file (8 bytes of length, then 7b)"),
-    Format(_is_index, "sharded", "an index of shards (7b)"),
+    Format(_is_index, "sharded", "an index of shards (7b)", parts=True),
 )
 
 # Files that people mistake for checkpoints, told by their first bytes.
@@ -73,8 +82,12 @@ _OTHERS: Final = (
 )
 
 
-def open_checkpoint(target: str) -> CheckpointSource:
+def open_checkpoint(target: str, watch: Watch | None = None) -> CheckpointSource:
     """Opens a checkpoint file, an index of shards, or a directory that holds a checkpoint.
+
+    Args:
+        target: Its path.
+        watch: Is told how far it is.
 
     Raises:
         TargetError: It is missing, not readable, or neither a file nor a directory.
@@ -88,13 +101,14 @@ def open_checkpoint(target: str) -> CheckpointSource:
         raise TargetError("is no file name", where=repr(target)) from None
     if stat.S_ISDIR(mode):
         sharded = import_module("paramtui.checkpoints.sharded")
-        return sharded.open_directory(target)  # type: ignore[no-any-return]
+        return sharded.open_directory(target, watch)  # type: ignore[no-any-return]
     with RandomFile(target) as file:
         head = file.read(0, min(HEAD_BYTES, file.nbytes))
         for row in FORMATS:
             if row.matches(head, file.nbytes):
                 module = import_module(f"paramtui.checkpoints.{row.module}")
-                return module.open_file(file, target)  # type: ignore[no-any-return]
+                options = {"watch": watch} if row.parts else {}
+                return module.open_file(file, target, **options)  # type: ignore[no-any-return]
         raise _unknown(file, head)
 
 

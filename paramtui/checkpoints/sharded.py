@@ -14,12 +14,14 @@ from paramtui.checkpoints.merging import append_listing
 from paramtui.checkpoints.safetensors import add_file, add_metadata, parse_strict
 from paramtui.checkpoints.source import CheckpointSource, Run
 from paramtui.core.gc_pause import paused_gc
-from paramtui.core.listing import Listing
+from paramtui.core.listing import Listing, Shard
 from paramtui.core.text import safe_text
 from paramtui.errors import FormatError, ParamtuiError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from paramtui.core.source import Watch
 
 MAX_INDEX: Final = 1 << 30
 _TORCH_SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt")
@@ -27,7 +29,7 @@ _TORCH_SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt")
 _BESIDE_WEIGHTS: Final = ("training_args", "optimizer", "scheduler", "rng_state", "scaler", "random_states")
 
 
-def open_file(file: RandomFile, target: str) -> CheckpointSource:
+def open_file(file: RandomFile, target: str, watch: Watch | None = None) -> CheckpointSource:
     """Opens the shards that an index names.
 
     Raises:
@@ -45,12 +47,14 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     shards = list(dict.fromkeys(weight_map.values()))
     for shard in shards:
         _refuse_escape(shard, target)
-    source = _open_shards(target, folder, shards)
+    if watch is not None:
+        watch.outline(weight_map)
+    source = _open_shards(target, folder, shards, watch)
     _compare_with_index(source.listing, weight_map, set(shards))
     return source
 
 
-def open_directory(target: str) -> CheckpointSource:
+def open_directory(target: str, watch: Watch | None = None) -> CheckpointSource:
     """Opens the checkpoint that a directory holds.
 
     Raises:
@@ -66,14 +70,14 @@ def open_directory(target: str) -> CheckpointSource:
         if len(chosen) == 1:
             path = os.path.join(target, chosen[0])  # noqa: PTH118
             with RandomFile(path) as file:
-                return open_file(file, path)
+                return open_file(file, path, watch)
         if chosen:
             raise _choice(target, chosen, "indices")
     tensors = [name for name in names if name.endswith(".safetensors")]
     if tensors:
         if len(tensors) == 1:
             return _single(target, tensors[0])
-        source = _open_shards(target, target, tensors)
+        source = _open_shards(target, target, tensors, watch)
         missing = _missing_numbers(tensors)
         if missing:
             source.listing.warnings.append(f"shards are missing: {missing}")
@@ -83,7 +87,7 @@ def open_directory(target: str) -> CheckpointSource:
     if len(weights) == 1:
         return _single(target, weights[0])
     if weights and all(_shard_number(name) for name in weights):
-        source = _open_shards(target, target, weights)
+        source = _open_shards(target, target, weights, watch)
         missing = _missing_numbers(weights)
         if missing:
             source.listing.warnings.append(f"shards are missing: {missing}")
@@ -122,7 +126,9 @@ def _refuse_escape(shard: str, target: str) -> None:
         )
 
 
-def _open_shards(target: str, folder: str, shards: Iterable[str]) -> CheckpointSource:
+def _open_shards(
+    target: str, folder: str, shards: Sequence[str], watch: Watch | None = None
+) -> CheckpointSource:
     """All tensors of several files as one listing; a shard that cannot be read is a warning."""
     listing = Listing(target, "safetensors-sharded")
     runs: list[Run] = []
@@ -130,20 +136,26 @@ def _open_shards(target: str, folder: str, shards: Iterable[str]) -> CheckpointS
     formats: set[str] = set()
     failures: list[ParamtuiError] = []
     with paused_gc():
-        for shard in shards:
+        for done, shard in enumerate(shards):
+            if watch is not None:
+                watch.progress(done, len(shards), "shard")
             path = os.path.join(folder, shard)  # noqa: PTH118
+            first_node = len(listing.node_parent)
             try:
                 with RandomFile(path) as file:
                     head = file.read(0, min(4, file.nbytes))
                     if shard.endswith(".safetensors") and head != b"PK\x03\x04":
                         metadata.update(add_file(listing, runs, file, shard))
                         formats.add("safetensors-sharded")
+                        listing.shards.append(Shard(first_node, path, "safetensors", []))
                         continue
                 from paramtui.checkpoints.registry import open_checkpoint
 
                 opened = open_checkpoint(path)
                 append_listing(listing, runs, opened, shard)
                 formats.add("torch-sharded")
+                added = opened.listing
+                listing.shards.append(Shard(first_node, path, added.format, added.globals))
             except ParamtuiError as error:
                 failures.append(error)
                 listing.warnings.append(
@@ -156,6 +168,7 @@ def _open_shards(target: str, folder: str, shards: Iterable[str]) -> CheckpointS
         if "torch-sharded" in formats:
             listing.format = "torch-sharded"
             listing.disjoint = False
+        listing.shards.append(Shard(len(listing.node_parent), "", "", []))
         add_metadata(listing, metadata)
     return CheckpointSource(listing, runs)
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from paramtui.core.describe import all_warnings, group_letters, letter, tensor_facts, value_text
 from paramtui.core.jsonable import jsonable
+from paramtui.core.ordering import in_order
 from paramtui.core.text import bytes_text, count_text, key_text, safe_text
 from paramtui.core.tree import Tree
-from paramtui.core.tree_builder import natural_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -154,15 +154,7 @@ def ls_flat(listing: Listing, selection: Selection, order: str) -> Iterator[str]
     """One line a tensor: name, dtype, shape, size."""
     yield title(listing, selection) + "\n"
     names = listing.names
-    tensors = list(selection.tensors)
-    if order == "name":
-        tensors.sort(key=lambda tensor: natural_key(names[tensor]))
-    elif order == "size":
-        tensors.sort(key=lambda tensor: -listing.nbytes[tensor])
-    elif order == "dtype":
-        tensors.sort(key=lambda tensor: listing.dtype[tensor])
-    elif order == "shape":
-        tensors.sort(key=lambda tensor: tuple(size or 0 for size in listing.shape[tensor]))
+    tensors = in_order(listing, selection.tensors, order)
     rows = [(safe_text(names[tensor]) or "(tensor)", *tensor_facts(listing, tensor)) for tensor in tensors]
     widths = [
         min(max((len(row[column]) for row in rows), default=0), limit)

@@ -118,6 +118,22 @@ class Location(NamedTuple):
     nbytes: int
 
 
+class Shard(NamedTuple):
+    """One file of a checkpoint in several; what it lists are the nodes up to the next one's first.
+
+    Attributes:
+        first_node: Its first node.
+        path: Where it lies; empty for what is put together from all of them.
+        format: Its own format, as in `Listing.format`.
+        globals: As `Listing.globals`, of this file alone.
+    """
+
+    first_node: int
+    path: str
+    format: str
+    globals: list[str]
+
+
 class Totals(NamedTuple):
     """Sums over tensors; `unique_*` count shared memory once."""
 
@@ -144,6 +160,7 @@ class Listing:
         values: Leaves that are no tensors, in the order of the file.
         modules: Nodes that are modules, in the order of the file.
         locations: Runs of bytes by index.
+        shards: The files of a checkpoint in several, in the order of their nodes; empty for one file.
         globals: Names of classes and functions that the file's pickles mention; none was touched.
         warnings: What a person should know about the file as a whole.
         reasons: Abilities that this source lacks, and why, in words for a person.
@@ -171,6 +188,7 @@ class Listing:
         self.values: list[Value] = []
         self.modules: list[int] = []
         self.locations: list[Location] = []
+        self.shards: list[Shard] = []
         self.globals: list[str] = []
         self.warnings: list[str] = []
         self.reasons: dict[str, str] = {}
@@ -178,6 +196,7 @@ class Listing:
         self._names: list[str] | None = None
         self._by_name: dict[str, list[int]] | None = None
         self._sharing: Sharing | None = None
+        self._module_nodes: frozenset[int] | None = None
 
     def __len__(self) -> int:
         return len(self.node)
@@ -288,6 +307,13 @@ class Listing:
         """Name of the storage within the file, or None."""
         location = self.location[tensor]
         return self.locations[location].key if location >= 0 else None
+
+    @property
+    def module_nodes(self) -> frozenset[int]:
+        """`modules`, to ask whether a node is one."""
+        if self._module_nodes is None:
+            self._module_nodes = frozenset(self.modules)
+        return self._module_nodes
 
     @property
     def sharing(self) -> Sharing:

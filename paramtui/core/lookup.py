@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paramtui.core.listing import Listing
+    from paramtui.core.tree import Tree
 
 
 def tensor_id(listing: Listing, name: str | Sequence[str | int]) -> int:
@@ -20,7 +21,7 @@ def tensor_id(listing: Listing, name: str | Sequence[str | int]) -> int:
         NameLookupError: None has it, or several have it; the message lists what could be meant.
     """
     if isinstance(name, str):
-        path = _written_path(name)
+        path = written_path(name)
         if path is None or listing.ids_named(name):
             return _by_name(listing, name)
     else:
@@ -40,7 +41,7 @@ def tensor_id(listing: Listing, name: str | Sequence[str | int]) -> int:
     raise NameLookupError(f"no tensor has the key path {path!r}", hint="list them with: paramtui ls --flat")
 
 
-def _written_path(text: str) -> list[str | int] | None:
+def written_path(text: str) -> list[str | int] | None:
     """A key path written as JSON, such as ``["model", "0.weight"]``."""
     if not text.startswith("["):
         return None
@@ -80,7 +81,38 @@ def _by_name(listing: Listing, name: str) -> int:
 
 def path_text(listing: Listing, tensor: int) -> str:
     """The key path of a tensor as JSON, which `tensor_id` takes."""
+    return node_text(listing, listing.node[tensor])
+
+
+def node_text(listing: Listing, node: int) -> str:
+    """The key path of a node as JSON."""
     import json
 
-    keys = listing.path(listing.node[tensor])
+    keys = listing.path(node)
     return json.dumps([key if type(key) in (str, int) else key_text(key) for key in keys])
+
+
+def rows_named(tree: Tree, name: str) -> list[int]:
+    """Rows with a dotted name, or with a key path written as JSON; several can share a name.
+
+    A block that only dots make has no key path.
+    """
+    found = tree.find(name)
+    path = written_path(name)
+    if found or path is None:
+        return found
+    wanted = [key_text(key) for key in path]
+    listing = tree.listing
+    return [
+        row
+        for row in tree.find(".".join(wanted))
+        if tree.node[row] >= 0 and [key_text(key) for key in listing.path(tree.node[row])] == wanted
+    ]
+
+
+def name_of_row(tree: Tree, row: int) -> str:
+    """What `rows_named` finds the row by: its dotted name, or its key path where others have that name."""
+    name = tree.name(row)
+    if tree.node[row] >= 0 and (tree.find(name) != [row] or written_path(name) is not None):
+        return node_text(tree.listing, tree.node[row])
+    return name

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from typing import Any
 
     import numpy as np
@@ -50,6 +50,20 @@ class Reader(Protocol):
         """
 
 
+class Watch(Protocol):
+    """Is told how far the opening of a target has come, from the thread that opens it."""
+
+    def outline(self, names: Iterable[str]) -> None:
+        """The dotted names of all tensors, where they are known before their shapes."""
+
+    def progress(self, done: int, total: int, noun: str) -> None:
+        """`done` of `total` files or other parts have been read.
+
+        Raises:
+            OpeningStoppedError: The person does not want to wait any longer.
+        """
+
+
 if TYPE_CHECKING:
-    Opener = Callable[[str], Awaitable[Reader]]
-    """Opens a target; raises `TargetError` or `FormatError`."""
+    Opener = Callable[[str, Watch], Awaitable[Reader]]
+    """Opens a target; raises `TargetError` or `FormatError`, or `OpeningStoppedError` when the watch does."""

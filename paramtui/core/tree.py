@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from paramtui.core.listing import Listing
 
 T = TypeVar("T")
-ORDERS: Final = ("stored", "name", "size", "shape", "dtype")
+MAX_NAME: Final = 4000
 
 
 class Tree:
@@ -117,6 +117,18 @@ class Tree:
         """Dotted name of a row; empty for the root."""
         labels = [self.label[at] for at in [row, *self.ancestors(row)] if at]
         return ".".join(reversed(labels))
+
+    def names(self) -> list[str]:
+        """Dotted names of all rows."""
+        out: list[str] = [""] * len(self.label)
+        parent = self.parent
+        labels = iter(self.label)
+        next(labels)
+        # Long names in deep nests would take the square of the depth in memory.
+        for row, label in enumerate(labels, start=1):
+            above = out[parent[row]]
+            out[row] = f"{above}.{label}" if above and len(above) < MAX_NAME else label
+        return out
 
     def class_name(self, row: int) -> str | None:
         """Class of the module or object that a row is, where the file tells it."""

@@ -199,6 +199,8 @@ class Builder:
 
     def _key(self, order: str) -> Callable[[int], _Comparable]:
         if order == "name":
+            from paramtui.core.ordering import natural_key
+
             return lambda row: _Comparable((False, natural_key(self.label[row])))
         if order == "size":
             return lambda row: _Comparable((False, -self.nbytes[row]))
@@ -282,17 +284,3 @@ def _split_numbers(label: str) -> tuple[str, tuple[tuple[int, str], ...]]:
                 at += 1
             pattern.append(label[start:at])
     return "".join(pattern), tuple(numbers)
-
-
-def natural_key(text: str) -> tuple[object, ...]:
-    """A sort key that puts ``block 2`` before ``block 10``."""
-    pattern, numbers = _split_numbers(text)
-    parts: list[tuple[int, int, str]] = []
-    digits = iter(numbers)
-    for index, piece in enumerate(pattern.split("\0")):
-        if index:
-            length, number = next(digits)
-            parts.append((0, length, number))
-        if piece:
-            parts.append((1, 0, piece))
-    return tuple(parts)

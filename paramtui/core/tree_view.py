@@ -6,7 +6,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from paramtui.core.tree import Tree
 
@@ -110,26 +110,20 @@ class TreeView:
             raise KeyError(row)
         return at
 
-    def filter(self, matches: Callable[[str], bool] | None) -> int:
-        """Shows only leaves whose dotted name matches, with the blocks around them.
-
-        Args:
-            matches: Told the dotted name of a leaf; None ends the filter.
+    def keep(self, rows: Iterable[int] | None) -> int:
+        """Shows only some leaves with the blocks around them, which are expanded; None ends the filter.
 
         Returns:
-            The number of leaves that match; the blocks around them are expanded.
+            How many leaves are shown; 0 where the filter ends.
         """
-        if matches is None:
+        if rows is None:
             self._kept = None
             self._rebuild()
             return 0
-        return self.keep(row for row, name in leaf_names(self.tree) if matches(name))
-
-    def keep(self, rows: Iterable[int]) -> int:
-        """Shows only some leaves, with the blocks around them; returns how many."""
         kept = bytearray(len(self.tree))
         kept[0] = 1
         parent = self.tree.parent
+        expanded = self._expanded
         count = 0
         for row in rows:
             count += 1
@@ -137,18 +131,21 @@ class TreeView:
             while not kept[at]:
                 kept[at] = 1
                 at = parent[at]
-                self._expanded[at] = 1
+                expanded[at] = 1
         self._kept = kept
         self._rebuild()
         return count
 
+    @property
+    def filtered(self) -> bool:
+        """Whether a filter hides rows."""
+        return self._kept is not None
 
-def leaf_names(tree: Tree) -> Iterable[tuple[int, str]]:
-    """Row and dotted name of each tensor and value of a tree."""
-    listing = tree.listing
-    names = listing.names
-    for row, tensor in enumerate(tree.tensor):
-        if tensor >= 0:
-            yield row, names[tensor]
-        elif tree.value[row] >= 0:
-            yield row, listing.node_name(listing.values[tree.value[row]].node)
+    def snapshot(self) -> bytes:
+        """Which blocks are expanded, to be put back by `restore`."""
+        return bytes(self._expanded)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Expands exactly the blocks that were expanded when the snapshot was taken."""
+        self._expanded = bytearray(snapshot)
+        self._rebuild()

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paramtui.core.listing import ITEM, ROOT, Listing, Location
-from paramtui.core.tree import ORDERS, Tree
-from paramtui.core.tree_builder import natural_key
+from paramtui.core.ordering import ORDERS, natural_key
+from paramtui.core.tree import Tree
 from paramtui.core.tree_view import TreeView
 
 parts = st.sampled_from(
@@ -135,15 +135,15 @@ def test_expanding_collapsing_filtering_and_revealing_show_what_brute_force_show
             expanded -= {row} if block else set()
         elif action == "filter":
             letter = data.draw(st.sampled_from(["a", "0", "w", "zz"]))
-            count = view.filter(lambda name, wanted=letter: wanted in name)
             leaves = [
                 leaf for leaf in range(1, len(tree)) if tree.tensor[leaf] >= 0 and letter in tree.name(leaf)
             ]
+            count = view.keep(leaves)
             assert count == len(leaves)
             kept = {0, *leaves, *(above for leaf in leaves for above in tree.ancestors(leaf))}
             expanded |= {above for leaf in leaves for above in tree.ancestors(leaf)}
         elif action == "unfilter":
-            view.filter(None)
+            view.keep(None)
             kept = None
         elif action == "reveal":
             if kept is not None and row not in kept:

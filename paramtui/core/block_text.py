@@ -1,0 +1,179 @@
+"""What ``print(block)`` would say: the nest of a module, with its classes where the file tells them.
+
+The form is that of ``torch.nn.Module.__repr__`` and, for lists of equal modules, of
+``torch.nn.ModuleList.__repr__``. Blocks of a state dict have no classes; their tensors are named
+instead, and equal neighbours are one line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from paramtui.core.text import safe_text, shape_text
+
+if TYPE_CHECKING:
+    from paramtui.core.tree import Tree
+
+MAX_LINES: Final = 400
+MAX_DEPTH: Final = 24
+
+# Attributes that a layer's extra_repr() writes by place, and those written only if not the default.
+_PLAIN: Final = {
+    "Linear": (("in_features=", "out_features="), ()),
+    "Bilinear": (("in1_features=", "in2_features=", "out_features="), ()),
+    "Embedding": (("num_embeddings", "embedding_dim"), (("padding_idx", None), ("max_norm", None))),
+    "EmbeddingBag": (("num_embeddings", "embedding_dim"), (("padding_idx", None), ("max_norm", None))),
+    "LayerNorm": (("normalized_shape", "eps=", "elementwise_affine="), ()),
+    "RMSNorm": (("normalized_shape", "eps=", "elementwise_affine="), ()),
+    "GroupNorm": (("num_groups", "num_channels", "eps=", "affine="), ()),
+    "Dropout": (("p=", "inplace="), ()),
+    "ReLU": ((), (("inplace", False),)),
+    "Flatten": (("start_dim=", "end_dim="), ()),
+    "MaxPool2d": (("kernel_size=", "stride=", "padding=", "dilation=", "ceil_mode="), ()),
+} | {
+    f"BatchNorm{n}d": (("num_features", "eps=", "momentum=", "affine=", "track_running_stats="), ())
+    for n in (1, 2, 3)
+}
+_BIASED: Final = ("Linear", "Bilinear")
+
+
+def block_text(tree: Tree, row: int) -> list[str]:
+    """Lines for a block, safe for a terminal; the last one says so if there are more."""
+    lines: list[str] = []
+    _write(tree, row, "", lines, 0)
+    if len(lines) > MAX_LINES:
+        lines = [*lines[:MAX_LINES], "…"]
+    return lines
+
+
+def _short_class(tree: Tree, row: int) -> str:
+    name = tree.class_name(row)
+    return safe_text(name.rsplit(".", 1)[-1], 60) if name else ""
+
+
+def _is_module(tree: Tree, row: int) -> bool:
+    return tree.node[row] in tree.listing.module_nodes
+
+
+def _values(tree: Tree, row: int) -> dict[str, object]:
+    listing = tree.listing
+    return {
+        tree.label[child]: listing.values[tree.value[child]].value
+        for child in tree.children(row)
+        if tree.value[child] >= 0 and not tree.is_block(child)
+    }
+
+
+def extra_repr(tree: Tree, row: int) -> str:
+    """The arguments that a layer's ``extra_repr()`` gives, as far as the file holds them."""
+    name = _short_class(tree, row)
+    known = _PLAIN.get(name)
+    values = _values(tree, row)
+    if known is None:
+        shown = [f"{key}={_literal(value)}" for key, value in values.items() if key != "training"]
+        return ", ".join(shown[:8])
+    parts: list[str] = []
+    for key in known[0]:
+        attribute = key.removesuffix("=")
+        if attribute in values:
+            parts.append(f"{key if key.endswith('=') else ''}{_literal(values[attribute])}")
+    parts += [
+        f"{key}={_literal(values[key])}"
+        for key, default in known[1]
+        if key in values and values[key] != default
+    ]
+    if name in _BIASED:
+        has_bias = any(
+            tree.label[child] == "bias" and tree.tensor[child] >= 0 for child in tree.children(row)
+        )
+        parts.append(f"bias={has_bias}")
+    return ", ".join(parts)
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, list):
+        inside = ", ".join(_literal(item) for item in value[:8])
+        return f"({inside}{',' if len(value) == 1 else ''}{', …' if len(value) > 8 else ''})"
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return "…"
+    return safe_text(str(value), 40)
+
+
+def _write(tree: Tree, row: int, lead: str, lines: list[str], depth: int) -> None:
+    """Adds the lines of a block; `lead` is what stands before its name."""
+    indent = "  " * depth
+    if len(lines) > MAX_LINES:
+        return
+    if depth > MAX_DEPTH:
+        lines.append(f"{indent}{lead}…")
+        return
+    module = _is_module(tree, row)
+    name = _short_class(tree, row)
+    below = [
+        child
+        for child in tree.children(row)
+        if (_is_module(tree, child) if module else tree.tensors[child] or _is_module(tree, child))
+    ]
+    extra = extra_repr(tree, row) if module else ""
+    if not below:
+        lines.append(f"{indent}{lead}{name}({extra})")
+        return
+    lines.append(f"{indent}{lead}{name}(")
+    if extra:
+        lines.append(f"{indent}  {extra}")
+    for first, last in _folded(tree, below, fold=not module or name == "ModuleList"):
+        if len(lines) > MAX_LINES:
+            return
+        child = below[first]
+        label = safe_text(tree.label[child], 80)
+        count = last - first + 1
+        if count > 1:
+            label = f"({label}-{safe_text(tree.label[below[last]], 80)}): {count} x "
+        else:
+            label = f"({label}): "
+        tensor = tree.tensor[child]
+        if tensor >= 0 and not tree.is_block(child):
+            listing = tree.listing
+            lines.append(
+                f"{indent}  {label}{safe_text(listing.dtype[tensor])} {shape_text(listing.shape[tensor])}"
+            )
+        else:
+            _write(tree, child, label, lines, depth + 1)
+    lines.append(f"{indent})")
+
+
+def _folded(tree: Tree, rows: list[int], *, fold: bool) -> list[tuple[int, int]]:
+    """First and last place of each run of blocks that are equal below their names."""
+    runs: list[tuple[int, int]] = []
+    for place, row in enumerate(rows):
+        if fold and runs and tree.is_block(row) and _same(tree, rows[runs[-1][0]], row):
+            runs[-1] = (runs[-1][0], place)
+        else:
+            runs.append((place, place))
+            if len(runs) > MAX_LINES:
+                break
+    return runs
+
+
+def _same(tree: Tree, one: int, other: int) -> bool:
+    """Whether two blocks have the same names, classes, shapes and types below them."""
+    size = tree.end[one] - one
+    if (
+        tree.end[other] - other != size
+        or tree.label[one + 1 : one + size] != tree.label[other + 1 : other + size]
+    ):
+        return False
+    listing = tree.listing
+    for offset in range(size):
+        a, b = tree.tensor[one + offset], tree.tensor[other + offset]
+        if (a < 0) != (b < 0):
+            return False
+        if a >= 0:
+            if listing.shape[a] != listing.shape[b] or listing.dtype[a] != listing.dtype[b]:
+                return False
+        elif tree.class_name(one + offset) != tree.class_name(other + offset):
+            return False
+        x, y = tree.value[one + offset], tree.value[other + offset]
+        if (x < 0) != (y < 0) or (x >= 0 and listing.values[x].value != listing.values[y].value):
+            return False
+    return True

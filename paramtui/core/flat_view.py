@@ -1,0 +1,81 @@
+"""All tensors of a block as one list, in any order: ``named_parameters()`` at a glance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paramtui.core.ordering import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from paramtui.core.tree import Tree
+
+
+class FlatView:
+    """Rows of tensors only.
+
+    Attributes:
+        tree: The tree whose rows they are.
+        root: The block that they lie in.
+        order: One of `ORDERS`.
+        reverse: Whether the order is turned round.
+        rows: Tree rows in the order shown.
+    """
+
+    def __init__(self, tree: Tree, root: int = 0, order: str = "stored", *, reverse: bool = False) -> None:
+        self.tree = tree
+        self.root = root
+        self.order = order
+        self.reverse = reverse
+        self._kept: set[int] | None = None
+        self.rows: list[int] = []
+        self._places: dict[int, int] | None = None
+        self.sort(order, reverse=reverse)
+
+    def sort(self, order: str, *, reverse: bool = False) -> None:
+        """Puts the rows in another order."""
+        self.order, self.reverse = order, reverse
+        tree = self.tree
+        tensors = tree.tensors_below(self.root)
+        rows = [row for row in range(self.root, tree.end[self.root]) if tree.tensor[row] >= 0]
+        if order != "stored" or reverse:
+            row_of = dict(zip(tensors, rows, strict=True))
+            rows = [row_of[tensor] for tensor in in_order(tree.listing, tensors, order, reverse=reverse)]
+        self._all = rows
+        self._narrow()
+
+    def _narrow(self) -> None:
+        kept = self._kept
+        self.rows = self._all if kept is None else [row for row in self._all if row in kept]
+        self._places = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def is_expanded(self, row: int) -> bool:  # noqa: ARG002  as a tree view's
+        """Nothing in a list is open."""
+        return False
+
+    def place(self, row: int) -> int | None:
+        """The position of a row in the list, or None if it is not in it."""
+        if self._places is None:
+            self._places = {found: place for place, found in enumerate(self.rows)}
+        return self._places.get(row)
+
+    def reveal(self, row: int) -> int:
+        """The position of a row.
+
+        Raises:
+            KeyError: It is not in the list.
+        """
+        place = self.place(row)
+        if place is None:
+            raise KeyError(row)
+        return place
+
+    def keep(self, rows: Iterable[int] | None) -> int:
+        """Shows only some rows, or all again; returns how many are shown."""
+        self._kept = None if rows is None else set(rows)
+        self._narrow()
+        return len(self.rows)
