@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from paramtui.checkpoints.source import CheckpointSource
+    from paramtui.tui.home import Home
 
 COMMANDS = ("ls", "show")
 # Commands that are laid down and not built yet: named, so that none is taken for a target.
@@ -101,8 +102,10 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
             " each has --help. A file named like a command is ./ls.",
         )
         parser.add_argument(
-            "target", nargs="?", help="checkpoint file or directory; without it a bundled sample"
+            "target", nargs="?", help="checkpoint file or directory; without it a start screen"
         )
+        parser.add_argument("--at", metavar="NAME", help="begin at this tensor or block (name, or key path)")
+        parser.add_argument("--index", metavar="INDEX", help="and there at this index, as in Python: 0,100")
         parser.add_argument("--version", action="version", version=f"paramtui {__version__}")
         return parser
     parser = OneLineParser(prog=f"paramtui {command}")
@@ -193,21 +196,67 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _browse(options: argparse.Namespace) -> int:
-    target = options.target
-    if target is None:
-        from paramtui.samples import DEFAULT_SAMPLE, samples_directory
-
-        target = str(samples_directory() / "checkpoints" / DEFAULT_SAMPLE)
     # Textual draws on stderr, which is free to be a terminal where stdout is a pipe.
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         return _fail("the screen needs a terminal; paramtui ls TARGET writes to a pipe")
+    import gc
+
+    # Until the first target is there nothing becomes garbage; the app then goes on collecting.
+    gc.disable()
+    from paramtui.opening import TargetOpener
     from paramtui.tui.app import ParamtuiApp
+    from paramtui.tui.settings import load_settings
 
-    async def opener(wanted: str) -> CheckpointSource:
-        import asyncio
-
-        return await asyncio.to_thread(_open, wanted)
-
-    app = ParamtuiApp(target, opener)
-    app.run()
+    opener = TargetOpener(options.target)
+    settings = load_settings()
+    app = ParamtuiApp(
+        options.target, opener, at=options.at, index=options.index, settings=settings, home=_home()
+    )
+    app.run(mouse=settings.mouse)
     return app.return_code or 0
+
+
+def _home() -> Home:
+    """What the start screen offers; each part is looked for when it is wanted."""
+    from paramtui.tui.home import Home, Offer, Section
+
+    def samples() -> list[Offer]:
+        from paramtui.errors import TargetError
+        from paramtui.samples import sample_checkpoints
+
+        try:
+            return [Offer(str(sample.path), sample.name, sample.teaches) for sample in sample_checkpoints()]
+        except TargetError:
+            return []
+
+    def recent() -> list[Offer]:
+        from paramtui.recent import recent_targets
+
+        return [Offer(target, target) for target in recent_targets()]
+
+    def here() -> list[Offer]:
+        from paramtui.checkpoints.discover import checkpoints_here
+        from paramtui.core.text import bytes_text
+
+        return [Offer(found.path, found.label, bytes_text(found.nbytes)) for found in checkpoints_here(".")]
+
+    def hub() -> list[Offer]:
+        from paramtui.checkpoints.discover import hub_checkpoints
+        from paramtui.core.text import bytes_text
+
+        return [Offer(found.path, found.label, bytes_text(found.nbytes)) for found in hub_checkpoints()]
+
+    def note(target: str) -> None:
+        from paramtui.recent import note_recent
+
+        note_recent(target)
+
+    return Home(
+        (
+            Section("Opened lately", recent, "nothing yet"),
+            Section("In this directory", here, "no checkpoints"),
+            Section("Samples that come with paramtui", samples, "missing from this installation"),
+            Section("In the Hugging Face cache", hub, "no checkpoints"),
+        ),
+        note,
+    )

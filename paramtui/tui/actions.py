@@ -1,4 +1,4 @@
-"""Every action of the screen in one table, which feeds bindings, footer and help."""
+"""Every action of the screen in one table, which feeds bindings, footer, help, palette and the keymap."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from textual.binding import Binding
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from textual.binding import BindingType
 
 
@@ -15,7 +17,8 @@ class Action(NamedTuple):
 
     Attributes:
         place: Where its keys work: ``tree``, ``values``, ``screen``, or ``app`` for everywhere.
-        name: Names the method ``action_<name>`` of that place.
+        slug: Its name within the place; ``tree.down`` in a keymap.
+        method: Call of the method ``action_...`` of that place.
         keys: Keys as Textual names them, separated by commas.
         shown: The keys as people read them.
         description: What it does; empty where the next action is its counterpart and describes both.
@@ -23,69 +26,95 @@ class Action(NamedTuple):
     """
 
     place: str
-    name: str
+    slug: str
+    method: str
     keys: str
     shown: str
     description: str
     footer: str = ""
 
+    @property
+    def id(self) -> str:
+        """Its name in a keymap."""
+        return f"{self.place}.{self.slug}"
+
 
 ACTIONS: Final = (
-    Action("tree", "move(-1)", "up,k", "↑ k", ""),
-    Action("tree", "move(1)", "down,j", "↓ j", "a row up, down", "rows"),
-    Action("tree", "page(-1)", "pageup", "pgup", ""),
-    Action("tree", "page(1)", "pagedown", "pgdn", "a page up, down"),
-    Action("tree", "first", "home,g", "home g", ""),
-    Action("tree", "last", "end,G", "end G", "first, last row"),
-    Action("tree", "enter", "enter", "enter", "open or close a block; look at a tensor", "open"),
-    Action("tree", "toggle_block", "space", "space", "open or close a block"),
-    Action("tree", "inside", "right,l", "→ l", "open a block, then go into it; on a tensor to its values"),
-    Action("tree", "outside", "left,h", "← h", "close a block, or go to the block around"),
-    Action("tree", "expand_all", "plus", "+", "", "all"),
-    Action("tree", "collapse_all", "minus", "-", "open, close all blocks", "none"),
-    Action("values", "scroll_rows(-1)", "up,k", "↑ k", ""),
-    Action("values", "scroll_rows(1)", "down,j", "↓ j", "a row up, down", "rows"),
-    Action("values", "scroll_columns(-1)", "left,h", "← h", ""),
+    Action("tree", "up", "move(-1)", "up,k", "↑ k", ""),
+    Action("tree", "down", "move(1)", "down,j", "↓ j", "a row up, down"),
+    Action("tree", "page-up", "page(-1)", "pageup", "pgup", ""),
+    Action("tree", "page-down", "page(1)", "pagedown", "pgdn", "a page up, down"),
+    Action("tree", "first", "first", "home,g", "home g", ""),
+    Action("tree", "last", "last", "end,G", "end G", "first, last row"),
+    Action("tree", "enter", "enter", "enter", "enter", "open or close a block; look at a tensor", "open"),
+    Action("tree", "toggle", "toggle_block", "space", "space", "open or close a block"),
+    Action("tree", "inside", "inside", "right,l", "→ l", "open a block, go into it; to a tensor's values"),
+    Action("tree", "outside", "outside", "left,h", "← h", "close a block, or go to the block around"),
+    Action("tree", "parent", "parent", "backspace", "bksp", "to the block around"),
+    Action("tree", "previous-sibling", "sibling(-1)", "K,shift+up", "K", ""),
+    Action("tree", "next-sibling", "sibling(1)", "J,shift+down", "J", "previous, next row of the same block"),
+    Action("tree", "expand-all", "expand_all", "plus", "+", ""),
+    Action("tree", "collapse-all", "collapse_all", "minus", "-", "open, close all blocks", "all"),
+    Action("tree", "flat", "flat", "f", "f", "", "flat"),
+    Action("tree", "flat-block", "flat_block", "F", "F", "flat list of all tensors; of this block only"),
+    Action("tree", "sort", "sort", "S", "S", ""),
+    Action("tree", "reverse", "reverse", "R", "R", "flat list: by name, size, shape, dtype; reversed"),
+    Action("tree", "clear", "clear", "escape", "esc", "end the filter, the flat list, the marks"),
+    Action("values", "up", "scroll_rows(-1)", "up,k", "↑ k", ""),
+    Action("values", "down", "scroll_rows(1)", "down,j", "↓ j", "a row up, down"),
+    Action("values", "left", "scroll_columns(-1)", "left,h", "← h", ""),
     Action(
-        "values",
-        "scroll_columns(1)",
-        "right,l",
-        "→ l",
-        "a column left, right; left of the first lies the tree",
-        "columns",
+        "values", "right", "scroll_columns(1)", "right,l", "→ l", "a column; left of the first lies the tree"
     ),
-    Action("values", "scroll_page(-1)", "pageup", "pgup", ""),
-    Action("values", "scroll_page(1)", "pagedown,space", "pgdn", "a page up, down"),
-    Action("values", "first_row", "home,g", "home g", ""),
-    Action("values", "last_row", "end,G", "end G", "first, last row"),
-    Action("values", "first_column", "0,circumflex_accent", "0 ^", ""),
-    Action("values", "last_column", "dollar_sign", "$", "first, last column"),
-    Action("values", "step(-1)", "left_square_bracket", "[", ""),
+    Action("values", "page-up", "scroll_page(-1)", "pageup", "pgup", ""),
+    Action("values", "page-down", "scroll_page(1)", "pagedown,space", "pgdn", "a page up, down"),
+    Action("values", "page-left", "scroll_page_columns(-1)", "H,shift+left", "H", ""),
+    Action("values", "page-right", "scroll_page_columns(1)", "L,shift+right", "L", "a page left, right"),
+    Action("values", "first", "first_row", "home,g", "home g", ""),
+    Action("values", "last", "last_row", "end,G", "end G", "first, last row"),
+    Action("values", "first-column", "first_column", "0,circumflex_accent", "0 ^", ""),
+    Action("values", "last-column", "last_column", "dollar_sign", "$", "first, last column"),
+    Action("values", "previous-slice", "step(-1)", "left_square_bracket", "[", ""),
+    Action("values", "next-slice", "step(1)", "right_square_bracket", "]", "previous, next slice", "slice"),
+    Action("values", "stepped-dim", "stepped_dim", "d", "d", "which dimension [ and ] step", "dims"),
+    Action("values", "row-dim", "other_rows", "r", "r", ""),
+    Action("values", "column-dim", "other_columns", "c", "c", "another dimension in the rows, columns"),
+    Action("values", "back", "back", "escape,backspace", "esc", "back to the tree", "back"),
+    Action("screen", "find", "find", "slash", "/", "find a name while typing", "find"),
+    Action("screen", "find-next", "find_again(1)", "n", "n", ""),
+    Action("screen", "find-previous", "find_again(-1)", "N", "N", "next, previous find"),
     Action(
-        "values",
-        "step(1)",
-        "right_square_bracket",
-        "]",
-        "previous, next slice of the leading dimensions",
-        "slice",
+        "screen", "filter", "filter", "ampersand", "&", "show only names that match: text or glob", "filter"
     ),
-    Action("values", "back", "escape,backspace", "esc", "back to the tree", "back"),
+    Action("screen", "heat", "heat", "v", "v", "values as a heatmap, as numbers", "heatmap"),
+    Action("screen", "go-to", "go_to", "colon", ":", "go to an index, as in Python: 3, :, 100", "go to"),
+    Action("screen", "fewer-digits", "precision(-1)", "comma", ",", ""),
+    Action("screen", "more-digits", "precision(1)", "full_stop", ".", "fewer, more digits"),
+    Action("screen", "scientific", "scientific", "x", "x", "floats in powers of ten"),
+    Action("screen", "copy", "copy_expression", "y", "y", "copy the PyTorch expression", "copy"),
+    Action("screen", "copy-command", "copy_command", "Y", "Y", "copy the command that reopens this view"),
+    Action("screen", "back", "place_before", "less_than_sign", "<", ""),
     Action(
-        "screen", "other_pane", "tab,shift+tab", "tab", "from the tree to the values and back", "tree/values"
+        "screen", "forward", "place_after", "greater_than_sign", ">", "back, forward through places visited"
     ),
-    Action("screen", "about", "a", "a", "about this file: totals, warnings, classes it names", "about"),
-    Action("app", "help", "question_mark,f1", "?", "this help", "help"),
-    Action("app", "leave", "q", "q", "quit; from values that fill the screen, back", "quit"),
-    Action("app", "quit_now", "ctrl+c,ctrl+q", "ctrl+c", "quit"),
+    Action(
+        "screen", "other-pane", "other_pane", "tab,shift+tab", "tab", "from the tree to the values and back"
+    ),
+    Action("screen", "values-tab", "panel('values')", "1", "1", ""),
+    Action("screen", "gradient-tab", "panel('gradient')", "2", "2", ""),
+    Action("screen", "distribution-tab", "panel('distribution')", "3", "3", "values, gradient, distribution"),
+    Action("screen", "about", "about", "a", "a", "about this file: totals, warnings, classes", "about"),
+    Action("screen", "stop", "stop", "escape", "esc", "stop waiting for a file that is being opened"),
+    Action("app", "open", "open_other", "o", "o", "open another target", "open…"),
+    Action("app", "palette", "command_palette", "ctrl+p", "ctrl+p", "jump to any tensor, do anything"),
+    Action("app", "theme", "next_theme", "f2", "F2", "dark, light, ANSI colours"),
+    Action("app", "help", "help", "question_mark,f1", "?", "this help", "help"),
+    Action("app", "leave", "leave", "q", "q", "quit; from values that fill the screen, back", "quit"),
+    Action("app", "quit", "quit_now", "ctrl+c,ctrl+q", "ctrl+c", "quit"),
 )
 
 # Keys that stand beside each other in the footer are shown as one.
-_FOOTER_KEYS: Final = {
-    ("tree", "move(1)"): "↑↓",
-    ("values", "scroll_rows(1)"): "↑↓",
-    ("values", "scroll_columns(1)"): "←→",
-    ("values", "step(1)"): "[ ]",
-}
+_PAIRS: Final = {"tree.collapse-all": "tree.expand-all", "values.next-slice": "values.previous-slice"}
 
 
 def bindings(place: str) -> list[BindingType]:
@@ -93,22 +122,50 @@ def bindings(place: str) -> list[BindingType]:
     return [
         Binding(
             action.keys,
-            action.name,
+            action.method,
             action.description,
             show=False,
             # Leaving must work whatever has the focus.
-            priority=action.name == "quit_now",
+            priority=action.slug == "quit",
+            id=action.id,
         )
         for action in ACTIONS
         if action.place == place
     ]
 
 
-def footer(*places: str) -> list[tuple[str, str]]:
-    """Keys and words of the footer while the focus is in a place."""
-    return [
-        (_FOOTER_KEYS.get((action.place, action.name), action.shown), action.footer)
-        for place in places
-        for action in ACTIONS
-        if action.place == place and action.footer
-    ]
+def known_keys() -> dict[str, tuple[str, str]]:
+    """Place and keys of each action, for the check of a keymap."""
+    return {action.id: (action.place, action.keys) for action in ACTIONS}
+
+
+class Keys:
+    """The keys of the actions as people read them, a person's own ones where they have some.
+
+    Args:
+        keymap: Keys by the ids of actions, as `textual.app.App.set_keymap` takes them.
+    """
+
+    def __init__(self, keymap: Mapping[str, str] | None = None) -> None:
+        self._keymap = keymap or {}
+
+    def shown(self, action: Action) -> str:
+        """The keys of an action."""
+        own = self._keymap.get(action.id)
+        if own is None:
+            return action.shown
+        from textual.keys import format_key
+
+        return " ".join(format_key(key.strip()) for key in own.split(","))
+
+    def footer(self, *places: str) -> list[tuple[str, str]]:
+        """Keys and words of the footer while the focus is in a place."""
+        by_id = {action.id: action for action in ACTIONS}
+        out: list[tuple[str, str]] = []
+        for place in places:
+            for action in ACTIONS:
+                if action.place == place and action.footer:
+                    keys = self.shown(action).split(" ")[0]
+                    pair = _PAIRS.get(action.id)
+                    out.append((f"{self.shown(by_id[pair])} {keys}" if pair else keys, action.footer))
+        return out

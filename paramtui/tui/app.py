@@ -1,31 +1,45 @@
-"""The application: opens a target beside the event loop and gives the terminal back on the way out."""
+"""The application: opens targets beside the event loop and gives the terminal back on the way out."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import work
 from textual.app import App
 
-from paramtui.errors import ParamtuiError
-from paramtui.tui.actions import bindings
+from paramtui.errors import OpeningStoppedError, ParamtuiError
+from paramtui.tui.actions import Keys, bindings, known_keys
+from paramtui.tui.home import Home
 from paramtui.tui.opened import prepare
 from paramtui.tui.screens.browse import BrowseScreen
-from paramtui.tui.screens.help import HelpScreen
+from paramtui.tui.settings import Settings
+from paramtui.tui.watching import OpeningWatch
+from paramtui.tui.widgets.tree_pane import TreePane
+from paramtui.tui.widgets.values_pane import ValuesPane
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.binding import BindingType
+    from textual.command import Provider
+    from textual.dom import DOMNode
     from textual.screen import Screen
 
     from paramtui.core.source import Opener
+    from paramtui.tui.actions import Action
 
 FAILED = 2
+# Nodes of a listing whose tree is built without leaving the screen's thread.
+SMALL = 6000
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# A person's words for Textual's themes.
+THEMES: Final = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
 
 
 class _Threads(ThreadPoolExecutor):
@@ -36,33 +50,71 @@ class _Threads(ThreadPoolExecutor):
         super().shutdown(wait=False, cancel_futures=True)
 
 
+def _settle() -> None:
+    """Collects garbage from now on, but does not look at the rows of a large target again and again."""
+    gc.enable()
+    gc.freeze()
+
+
+def _palette() -> type[Provider]:
+    from paramtui.tui.palette import EverythingProvider
+
+    return EverythingProvider
+
+
 class ParamtuiApp(App[None]):
-    """Browses one target.
+    """Browses targets, one at a time.
 
     Args:
-        target: What to open.
-        opener: Opens it.
+        target: What to open first; None for the start screen.
+        opener: Opens targets.
+        at: Name of the row to begin on.
+        index: Where to begin in that tensor.
+        settings: A person's own ones.
+        home: What else could be opened.
     """
 
     CSS_PATH = "app.tcss"
     TITLE = "paramtui"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
     # Nothing here is text that the mouse could select; dragging would only repaint.
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
 
-    def __init__(self, target: str, opener: Opener) -> None:
+    def __init__(
+        self,
+        target: str | None,
+        opener: Opener,
+        *,
+        at: str | None = None,
+        index: str | None = None,
+        settings: Settings | None = None,
+        home: Home | None = None,
+    ) -> None:
         super().__init__()
-        self._target = target
+        self._first = (target, at, index)
         self._opener = opener
+        self._home = home or Home()
+        self._settings = settings or Settings()
+        self._problems = list(self._settings.problems)
+        self._watch: OpeningWatch | None = None
         self._failed = False
-        if "SSH_CONNECTION" in os.environ:
+        self._theme_word = self._settings.theme
+        keymap: dict[str, str] = {}
+        if self._settings.keys:
+            from paramtui.tui.keymap import validate_keymap
+
+            keymap, problems = validate_keymap(self._settings.keys, known_keys())
+            self._problems += problems
+        self._keymap_wanted = keymap
+        self.keys = Keys(keymap)
+        if "SSH_CONNECTION" in os.environ or not self._settings.animation:
             # Each frame of an animation is kilobytes on the line.
             self.animation_level = "none"
 
     def get_default_screen(self) -> Screen[None]:
         """The browser."""
-        return BrowseScreen(self._target)
+        return BrowseScreen(self._first[0] or "", self.keys, self._settings)
 
     @property
     def browser(self) -> BrowseScreen:
@@ -79,35 +131,140 @@ class ParamtuiApp(App[None]):
             # Without a handler the process would end with the terminal still in its hands.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self.exit, None, 128 + number)
-        self._open()
+        if self._theme_word != "dark":
+            self.theme = self._theme_name()
+        if self._keymap_wanted:
+            self.set_keymap(self._keymap_wanted)
+        if self._problems:
+            self.notify("\n".join(self._problems), title="Settings", severity="warning", markup=False)
+        target, at, index = self._first
+        if target is None:
+            _settle()
+            self.action_open_other()
+        else:
+            self._open(target, at, index)
 
     def on_unmount(self) -> None:
         """Gives the signals back."""
+        if self._watch is not None:
+            self._watch.stop()
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.remove_signal_handler(number)
 
-    @work(exclusive=True, group="open")
-    async def _open(self) -> None:
-        try:
-            source = await self._opener(self._target)
-            opened = await asyncio.to_thread(prepare, source)
-        except ParamtuiError as error:
-            self._fail(str(error))
-        except MemoryError:
-            self._fail("there is not enough memory to open this")
-        else:
-            self.browser.open(opened)
+    # Opening
 
-    def _fail(self, message: str) -> None:
-        self._failed = True
+    def open_target(self, target: str) -> None:
+        """Opens another target; what is on screen stays until it is there."""
+        if self._watch is not None:
+            self._watch.stop()
+        gc.unfreeze()
+        self.browser.wait_for(target)
+        self._open(target)
+
+    @work(exclusive=True, group="open")
+    async def _open(self, target: str, at: str | None = None, index: str | None = None) -> None:
+        loop, browser = asyncio.get_running_loop(), self.browser
+
+        def post(function: Callable[..., object], *arguments: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop may have ended
+                loop.call_soon_threadsafe(told, function, *arguments)
+
+        def told(function: Callable[..., object], *arguments: object) -> None:
+            if not watch.stopped:
+                function(*arguments)
+
+        watch = self._watch = OpeningWatch(post, browser.outline, browser.progress)
+        try:
+            source = await self._opener(target, watch)
+            # A small tree is made within a frame, and then the first paint shows it.
+            small = len(source.listing.node_parent) <= SMALL
+            opened = prepare(source) if small else await asyncio.to_thread(prepare, source)
+            await browser.mounted.wait()
+        except OpeningStoppedError:
+            return
+        except ParamtuiError as error:
+            await self._fail(str(error))
+        except MemoryError:
+            await self._fail("there is not enough memory to open this")
+        else:
+            self._failed = False
+            browser.open(opened, at, index)
+            await asyncio.to_thread(self._home.opened, target)
+        finally:
+            if self._watch is watch:
+                self._watch = None
+            self.call_after_refresh(_settle)
+
+    async def _fail(self, message: str) -> None:
+        await self.browser.mounted.wait()
+        self._failed = self.browser.opened is None
         self.browser.fail(message)
+
+    @property
+    def opening(self) -> bool:
+        """Whether a target is being opened."""
+        return self._watch is not None
+
+    def stop_opening(self) -> None:
+        """Waits no longer for a target."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+            self.workers.cancel_group(self, "open")
+            self.browser.stopped()
+
+    def action_open_other(self) -> None:
+        """Offers other targets."""
+        from paramtui.tui.screens.open import OpenScreen
+
+        if isinstance(self.screen, BrowseScreen):
+            self.push_screen(OpenScreen(self._home), self._chosen)
+
+    def _chosen(self, target: str | None) -> None:
+        if target is not None:
+            self.open_target(target)
+        elif self.browser.blank:
+            self.action_quit_now()
+
+    # Whatever has a key
+
+    def action_command_palette(self) -> None:
+        """Asks for a name or an action."""
+        from textual.command import CommandPalette
+
+        if isinstance(self.screen, BrowseScreen) and not self.browser.asking:
+            self.push_screen(CommandPalette(placeholder="a name to jump to, or what to do"))
+
+    async def do(self, action: Action) -> None:
+        """Does what an action of the table does."""
+        browser = self.browser
+        nodes: dict[str, DOMNode] = {
+            "tree": browser.query_one(TreePane),
+            "values": browser.query_one(ValuesPane),
+            "screen": browser,
+            "app": self,
+        }
+        await self.run_action(action.method, nodes[action.place])
+
+    def _theme_name(self) -> str:
+        # Without colours the ANSI themes are black on black.
+        return THEMES["dark" if self.no_color and self._theme_word == "ansi" else self._theme_word]
+
+    def action_next_theme(self) -> None:
+        """Takes the next of the themes."""
+        words = list(THEMES)
+        self._theme_word = words[(words.index(self._theme_word) + 1) % len(words)]
+        self.theme = self._theme_name()
+        self.browser.say(f"{self._theme_word} theme")
 
     def action_help(self) -> None:
         """Shows the keys."""
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(self.browser.place))
+        from paramtui.tui.screens.help import HelpScreen
+
+        if isinstance(self.screen, BrowseScreen):
+            self.push_screen(HelpScreen(self.browser.place, self.keys))
 
     def action_leave(self) -> None:
         """Goes back where there is something to go back to, else quits."""

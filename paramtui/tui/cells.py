@@ -11,35 +11,50 @@ if TYPE_CHECKING:
 ZERO = "zero"
 SPECIAL = "special"
 PLAIN = "plain"
+# Steps of the tint that shows how large a number is beside the largest one seen.
+TINTS = 4
+MAX_PRECISION = 12
 
 
 class CellFormat(NamedTuple):
-    """How the numbers seen so far of a tensor are written; scrolling on widens it and never narrows it.
+    """How the numbers of a tensor are written; scrolling on widens cells and never narrows them.
 
     Attributes:
+        precision: Digits after the point.
+        scientific: Whether all floats are written in powers of ten.
         largest: Largest finite magnitude seen.
+        negative: Whether a number below zero was seen.
         whole: Whether all finite numbers seen are whole.
         width: Widest text seen.
     """
 
+    precision: int = 4
+    scientific: bool = False
     largest: float = 0.0
+    negative: bool = False
     whole: bool = True
     width: int = 1
 
+    def restyled(self, precision: int, *, scientific: bool) -> CellFormat:
+        """The same numbers seen, written in another way."""
+        return self._replace(precision=precision, scientific=scientific, width=1)
+
     def number(self, number: float) -> str:
-        """A float in four decimals where the tensor's magnitude allows it, else in powers of ten."""
+        """A float with `precision` decimals where the tensor's magnitude allows it, else in powers of ten."""
         if math.isnan(number):
             return "nan"
         if math.isinf(number):
             return "inf" if number > 0 else "-inf"
-        largest = self.largest
+        precision, largest = self.precision, self.largest
+        if self.scientific:
+            return f"{number:.{precision}e}"
         if self.whole and largest < 1e8:
             return f"{number:.0f}."
         if number == 0:
             return "-0." if math.copysign(1, number) < 0 else "0."
         if not 1e-3 <= largest < 1e6:
-            return f"{number:.3e}"
-        decimals = 4 if largest < 100 else max(6 - len(str(int(largest))), 1)
+            return f"{number:.{max(precision - 1, 0)}e}"
+        decimals = precision if largest < 100 else max(precision + 2 - len(str(int(largest))), 1)
         text = f"{number:.{decimals}f}"
         # What would round to zero is not zero, and must not look like it.
         return f"{number:.1e}" if abs(number) < 0.5 * 10**-decimals else text
@@ -67,16 +82,46 @@ def look(cell: object) -> str:
     return PLAIN if cell else ZERO
 
 
+def magnitude(cell: object) -> float:
+    """The number that a heatmap colours: with its sign where it has one, NaN and infinities as they are."""
+    if isinstance(cell, list):
+        return max((magnitude(part) for part in cell), key=abs, default=0.0)
+    if isinstance(cell, complex):
+        return abs(cell)
+    return float(cell) if isinstance(cell, int | float) else 0.0
+
+
+class Cell(NamedTuple):
+    """One cell.
+
+    Attributes:
+        text: The number.
+        look: `PLAIN`, `ZERO` or `SPECIAL`.
+        number: What a heatmap colours.
+    """
+
+    text: str
+    look: str
+    number: float
+
+
 class CellBlock(NamedTuple):
     """The cells of a window as text.
 
     Attributes:
-        rows: Text and look of each cell.
+        rows: The cells.
         format: What the next window of the same tensor continues with.
     """
 
-    rows: list[list[tuple[str, str]]]
+    rows: list[list[Cell]]
     format: CellFormat
+
+    def tint(self, cell: Cell) -> int:
+        """How large a cell is beside the largest seen, in steps from 0 to `TINTS`."""
+        largest = self.format.largest
+        if not largest or not math.isfinite(cell.number):
+            return 0
+        return min(int(abs(cell.number) / largest * (TINTS + 1)), TINTS)
 
 
 def write_cells(
@@ -85,7 +130,7 @@ def write_cells(
     """Writes a window's cells.
 
     Args:
-        values: What was read, with leading dimensions of one entry each.
+        values: What was read, with one entry in all dimensions but those of rows and columns, rows first.
         rows: Rows of the window.
         columns: Columns of the window.
         before: Format of the windows seen before.
@@ -95,20 +140,25 @@ def write_cells(
 
     cells = values.reshape((rows, columns, 2) if pairs else (rows, columns))
     seen = before
-    if cells.dtype.kind in "fc":
-        flat = np.concatenate([cells.real.ravel(), cells.imag.ravel()]) if cells.dtype.kind == "c" else cells
-        with np.errstate(invalid="ignore"):
-            finite = flat[np.isfinite(flat)].astype(np.float64)
-        if finite.size:
-            seen = before._replace(
-                largest=max(before.largest, float(np.abs(finite).max())),
-                whole=before.whole and bool((finite == np.floor(finite)).all()),
-            )
-    out = [[(seen.text(cell), look(cell)) for cell in row] for row in cells.tolist()]
-    width = max((len(text) for row in out for text, _ in row), default=1)
+    if cells.size:
+        with np.errstate(invalid="ignore", over="ignore"):
+            # Float64 first: the least int8 has no positive counterpart.
+            sizes = np.abs(cells if cells.dtype.kind == "c" else cells.astype(np.float64))
+            finite = sizes[np.isfinite(sizes)]
+            if finite.size:
+                seen = before._replace(largest=max(before.largest, float(finite.max())))
+            if cells.dtype.kind != "c":
+                seen = seen._replace(negative=seen.negative or bool((cells < 0).any()))
+            if cells.dtype.kind in "fc":
+                parts = (cells.real, cells.imag) if cells.dtype.kind == "c" else (cells,)
+                whole = all(bool((part == np.floor(part))[np.isfinite(part)].all()) for part in parts)
+                seen = seen._replace(whole=before.whole and whole)
+    out = [[Cell(seen.text(cell), look(cell), magnitude(cell)) for cell in row] for row in cells.tolist()]
+    width = max((len(cell.text) for row in out for cell in row), default=1)
     return CellBlock(out, seen._replace(width=max(before.width, width)))
 
 
-def least_width(dtype: str) -> int:
+def least_width(dtype: str, precision: int) -> int:
     """Fewest cells on screen that a number of a type takes, with the gap: bounds how much is read."""
-    return 7 if "float" in dtype or "complex" in dtype or dtype.startswith("q") else 3
+    floating = "float" in dtype or "complex" in dtype or dtype.startswith("q")
+    return min(3 + precision, 7) if floating else 3

@@ -11,6 +11,7 @@ from paramtui.core.dtypes import SHORT_NAMES
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
 from paramtui.core.tree import Tree
 from paramtui.core.tree_view import TreeView
+from paramtui.tui.finding import Finder
 
 if TYPE_CHECKING:
     from paramtui.core.listing import Listing, Totals
@@ -31,6 +32,7 @@ class Opened:
         letters: The letter of that group.
         problems: Whether any tensor's values cannot be read.
         columns: Widths of the columns of facts: shape, dtype, size.
+        finder: Finds rows by name.
     """
 
     source: Reader
@@ -41,6 +43,7 @@ class Opened:
     letters: dict[int, str]
     problems: bool
     columns: tuple[int, int, int]
+    finder: Finder
 
     @property
     def listing(self) -> Listing:
@@ -62,6 +65,7 @@ def prepare(source: Reader) -> Opened:
         group_letters((group.kind, group.members) for group in groups),
         any(extra.problem for extra in listing.extras.values()),
         _columns(listing),
+        Finder(tree),
     )
 
 
@@ -123,3 +127,10 @@ def value_of(opened: Opened, row: int) -> str | None:
     """The value on a row, or None if it is none."""
     index = opened.tree.value[row]
     return None if index < 0 else type_and_value(opened.listing, index)[1]
+
+
+def expression(opened: Opened, row: int) -> str:
+    """How to reach a row in PyTorch, as one line of Python; empty where it cannot be reached."""
+    from paramtui.core.expressions import expression as written  # not before something is shown
+
+    return written(opened.listing, opened.tree, row)

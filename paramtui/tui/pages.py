@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from paramtui.core.block_text import block_text
 from paramtui.core.describe import all_warnings, tensor_facts, type_and_value
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
-from paramtui.tui.opened import label
+from paramtui.tui.opened import expression, label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ class Page:
         body: What lies below the facts, where it is text.
         grid: Which window of numbers lies below the facts, where there is one.
         block: The numbers of that window.
+        expression: How to reach it in PyTorch; empty where it cannot be reached.
     """
 
     row: int
@@ -43,6 +45,7 @@ class Page:
     body: list[Text] = field(default_factory=list)
     grid: Grid | None = None
     block: CellBlock | None = None
+    expression: str = ""
 
 
 def counted(count: int, noun: str) -> str:
@@ -103,7 +106,8 @@ def ragged_body(shapes: Sequence[tuple[int, ...]], count: int) -> list[Text]:
 def value_page(opened: Opened, row: int) -> Page:
     """A value that is no tensor, written out."""
     type_name, text = type_and_value(opened.listing, opened.tree.value[row], entries=1000, limit=100_000)
-    return Page(row, row_title(opened, row), [Text(type_name)], [Text(text)])
+    head, way = [Text(type_name)], expression(opened, row)
+    return Page(row, row_title(opened, row), head, [Text(""), Text(text)], expression=way)
 
 
 def block_page(opened: Opened, row: int) -> Page:
@@ -133,7 +137,12 @@ def block_page(opened: Opened, row: int) -> Page:
     dtypes = Counter(listing.dtype[tensor] for tensor in tensors)
     if dtypes:
         head.append(Text("  ".join(f"{safe_text(name)} x{count:,}" for name, count in dtypes.most_common())))
-    return Page(row, row_title(opened, row), head, [Text(""), *_children(opened, row)])
+    body = [Text(""), *_children(opened, row)]
+    printed = block_text(tree, row)
+    if len(printed) > 1 or class_name:
+        title = "print(block)" if class_name else "what lies inside"
+        body += [Text(""), Text(title, style="bold"), *[Text(line, no_wrap=True) for line in printed]]
+    return Page(row, row_title(opened, row), head, body, expression=expression(opened, row))
 
 
 def _children(opened: Opened, row: int) -> list[Text]:
@@ -185,4 +194,5 @@ def error_page(opened: Opened, row: int, message: str) -> Page:
     """Facts of a row, and why its content cannot be shown."""
     tensor = opened.tree.tensor[row]
     head = tensor_head(opened, tensor) if tensor >= 0 else []
-    return Page(row, row_title(opened, row), head, [Text(""), Text(safe_text(message, 1000))])
+    words = [Text(""), Text(safe_text(message, 1000))]
+    return Page(row, row_title(opened, row), head, words, expression=expression(opened, row))

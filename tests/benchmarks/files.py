@@ -10,7 +10,7 @@ from pathlib import Path
 # In a process of its own, so that the benchmarks never hold torch.
 _LARGE = """
 import sys, torch
-path, hole = sys.argv[1:]
+path, hole, optimizer = sys.argv[1:]
 width, vocabulary, inner, small = 8192, 128256, 28672, 1024
 shapes = {"model.embed_tokens.weight": (vocabulary, width)}
 for layer in range(80):
@@ -23,13 +23,21 @@ for layer in range(80):
         at + "post_attention_layernorm.weight": (width,),
     }
 shapes |= {"model.norm.weight": (width,), "lm_head.weight": (vocabulary, width)}
-state = {}
-for name, shape in shapes.items():
-    nbytes = 2 * torch.Size(shape).numel()
+def hollow(shape, dtype):
+    nbytes = dtype.itemsize * torch.Size(shape).numel()
     storage = torch.UntypedStorage.from_file(hole, shared=False, nbytes=nbytes)
-    state[name] = torch.empty(0, dtype=torch.bfloat16).set_(storage, 0, shape)
+    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)
+saved = {name: hollow(shape, torch.bfloat16) for name, shape in shapes.items()}
+if optimizer == "adam":
+    moments = {
+        place: {"step": torch.tensor(1000.0), "exp_avg": hollow(shape, torch.float32),
+                "exp_avg_sq": hollow(shape, torch.float32)}
+        for place, shape in enumerate(shapes.values())
+    }
+    group = {"lr": 1e-4, "betas": (0.9, 0.95), "params": list(range(len(shapes)))}
+    saved = {"model": saved, "optimizer": {"state": moments, "param_groups": [group]}, "step": 1000}
 with torch.serialization.skip_data():
-    torch.save(state, path)
+    torch.save(saved, path)
 """
 _MANY = """
 import sys, torch
@@ -44,15 +52,39 @@ def _python(code: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-c", code, *arguments], check=True)
 
 
-def large_checkpoint(directory: Path) -> Path:
-    """A 141 GB ``.pt`` of a 70-billion-parameter model: 723 tensors of nothing."""
-    path = directory / "llama70b.pt"
+def _hollow(directory: Path, name: str, optimizer: str) -> Path:
+    path = directory / name
     if not path.exists():
         hole = directory / "hole"
         with hole.open("wb") as file:
-            file.truncate(3 << 30)
-        _python(_LARGE, str(path), str(hole))
+            file.truncate(5 << 30)
+        _python(_LARGE, str(path), str(hole), optimizer)
         hole.unlink()
+    return path
+
+
+def large_checkpoint(directory: Path) -> Path:
+    """A 141 GB ``.pt`` of a 70-billion-parameter model: 723 tensors of nothing."""
+    return _hollow(directory, "llama70b.pt", "none")
+
+
+def training_checkpoint(directory: Path) -> Path:
+    """The same model with the state of Adam: a ``.pt`` of 706 GB, 2,892 tensors."""
+    return _hollow(directory, "train706.pt", "adam")
+
+
+def large_tensor(directory: Path) -> Path:
+    """A ``.safetensors`` file of one bfloat16 tensor of 2^30 elements, all zero."""
+    path = directory / "billion.safetensors"
+    if not path.exists():
+        nbytes = 2 << 30
+        raw = json.dumps(
+            {"w": {"dtype": "BF16", "shape": [1 << 15, 1 << 15], "data_offsets": [0, nbytes]}}
+        ).encode()
+        raw += b" " * (-len(raw) % 8)
+        with path.open("wb") as file:
+            file.write(len(raw).to_bytes(8, "little") + raw)
+            file.truncate(8 + len(raw) + nbytes)
     return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.tui.app import ParamtuiApp
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
     from textual.widget import Widget
 
-    from paramtui.core.source import Reader
+    from paramtui.core.source import Reader, Watch
 
 WIDE = (120, 40)
 
 
-async def open_file(target: str) -> Reader:
+async def open_file(target: str, watch: Watch) -> Reader:
     """Opens a checkpoint as the command line does."""
-    return await asyncio.to_thread(open_checkpoint, target)
+    return await asyncio.to_thread(open_checkpoint, target, watch)
 
 
 class Looker:
@@ -52,6 +52,10 @@ class Looker:
     async def press(self, *keys: str) -> None:
         """Presses keys and waits until the right side shows what they ask for."""
         await self.pilot.press(*keys)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Waits until the right side shows what is asked for."""
         await self.pilot.pause()
         if self.values.size.width:
             await self.until(lambda: self.values.settled)
@@ -82,6 +86,14 @@ class Looker:
         """The visible lines of the right side."""
         return lines_of(self.values)
 
+    def grid(self) -> list[str]:
+        """The visible lines below the facts: column numbers and numbers, or text."""
+        return self.page()[len(self.values._wrapped()[0]) :]
+
+    def numbers(self) -> list[list[str]]:
+        """The cells on screen, without row numbers."""
+        return [line.split()[1:] for line in self.grid()[1:]]
+
 
 def lines_of(widget: Widget) -> list[str]:
     """What a widget draws, without blank lines at the end."""
@@ -92,9 +104,11 @@ def lines_of(widget: Widget) -> list[str]:
 
 
 @asynccontextmanager
-async def looking_at(target: Path | str, size: tuple[int, int] = WIDE) -> AsyncIterator[Looker]:
+async def looking_at(
+    target: Path | str, size: tuple[int, int] = WIDE, **options: Any
+) -> AsyncIterator[Looker]:
     """Runs the app on a target, until it is open or has failed to open."""
-    app = ParamtuiApp(str(target), open_file)
+    app = ParamtuiApp(str(target), open_file, **options)
     async with app.run_test(size=size) as pilot:
         looker = Looker(app, pilot)
         await looker.until(lambda: app.browser.has_class("-open") or app.browser.has_class("-failed"))

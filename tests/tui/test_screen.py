@@ -11,7 +11,6 @@ from torch import nn
 
 from paramtui.tui.app import FAILED, ParamtuiApp
 from paramtui.tui.screens.help import HelpScreen
-from paramtui.tui.widgets.values_pane import ValuesPane
 from tests.tui.screens import looking_at, open_file
 
 if TYPE_CHECKING:
@@ -85,14 +84,14 @@ async def test_left_goes_to_the_block_around_and_right_into_a_block(save: Save) 
 async def test_the_numbers_on_screen_are_those_of_the_tensor(save: Save) -> None:
     tensor = torch.randn(30, 5, generator=torch.Generator().manual_seed(1))
     async with looking_at(save({"w": tensor})) as looker:
-        page = looker.page()
-        assert page[0].startswith("tensor  float32  [30, 5]  150 elements  600 B")
-        assert page[1].split() == ["0", "1", "2", "3", "4"]
-        for row, line in enumerate(page[2:]):
+        assert looker.page()[0].startswith("tensor  float32  [30, 5]  150 elements  600 B")
+        columns, *rows = looker.grid()
+        assert columns.split() == ["0", "1", "2", "3", "4"]
+        for row, line in enumerate(rows):
             label, *cells = line.split()
             assert int(label) == row
             assert [float(cell) for cell in cells] == pytest.approx(tensor[row].tolist(), abs=5e-5)
-        assert len(page) == 32
+        assert len(rows) > 20
 
 
 async def test_cells_scroll_to_the_last_row_and_column(save: Save) -> None:
@@ -107,18 +106,18 @@ async def test_cells_scroll_to_the_last_row_and_column(save: Save) -> None:
         assert label == "498"
         assert [int(cell) for cell in cells] == tensor[-2, -len(cells) - 1 : -1].tolist()
         await looker.press("home", "0")
-        assert looker.page()[2].split()[:3] == ["0", "0", "1"]
+        assert looker.grid()[1].split()[:3] == ["0", "0", "1"]
         await looker.press("pagedown")
-        height = len(looker.page()) - 2
-        assert looker.page()[2].split()[:2] == [str(height), str(height * 300)]
+        height = len(looker.grid()) - 1
+        assert looker.grid()[1].split()[:2] == [str(height), str(height * 300)]
 
 
 async def test_brackets_step_through_leading_dimensions(save: Save) -> None:
     tensor = torch.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2)
     async with looking_at(save({"w": tensor})) as looker:
-        assert "slice [0, 0, :, :]  1 of 6" in looker.page()
+        assert any(line.startswith("slice [0, 0, :, :]  1 of 6") for line in looker.page())
         await looker.press("tab", *["right_square_bracket"] * 4)
-        assert "slice [1, 1, :, :]  5 of 6" in looker.page()
+        assert any(line.startswith("slice [1, 1, :, :]  5 of 6") for line in looker.page())
         assert looker.page()[-1].split() == ["1", *map(str, tensor[1, 1, 1].tolist())]
         await looker.press("left_square_bracket")
         assert looker.page()[-1].split() == ["1", *map(str, tensor[1, 0, 1].tolist())]
@@ -151,7 +150,7 @@ async def test_every_kind_of_tensor_is_shown_or_says_why_not(
         if tensor.is_meta:
             assert looker.at().startswith(">?")
             assert "meta" in page[0]
-            assert len(page) == 3
+            assert len(looker.grid()) == 2
         else:
             assert [" ".join(line.split()) for line in page][-len(expected) :] == [
                 " ".join(line.split()) for line in expected
@@ -230,7 +229,7 @@ async def test_values_that_are_cut_off_say_so_where_they_would_be(save: Save) ->
 
 async def test_on_80_columns_tree_and_values_take_turns(save: Save) -> None:
     async with looking_at(save(network()), size=(80, 24)) as looker:
-        assert not looker.values.display
+        assert not looker.app.browser.query_one("#place").display
         assert looker.tree.size.width > 70
         for back in ("q", "left", "escape", "backspace", "tab"):
             await looker.press("plus", "home", "down", "down", "enter")
@@ -249,7 +248,7 @@ async def test_a_window_made_wider_shows_both(save: Save) -> None:
         await looker.pilot.resize_terminal(120, 30)
         await looker.press("down")
         assert looker.tree.display
-        assert looker.page() == ["int", "7"]
+        assert (looker.page()[0], looker.page()[-1]) == ("int", "7")
         await looker.pilot.resize_terminal(15, 4)
         await looker.until(lambda: "too small" in "".join(looker.screen()))
         await looker.pilot.resize_terminal(120, 30)
@@ -276,19 +275,20 @@ async def test_a_click_selects_and_a_click_on_the_arrow_or_a_second_one_toggles(
         assert looker.at().startswith(">▸ model")
 
 
-async def test_a_held_key_reads_nothing_until_the_cursor_rests(
-    save: Save, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_held_key_reads_nothing_until_the_cursor_rests(save: Save) -> None:
     path = save({f"w{index}": torch.full((1,), float(index)) for index in range(60)})
     async with looking_at(path) as looker:
         read: list[int] = []
-        before = ValuesPane._window
+        opened = looker.tree._opened
+        assert opened is not None
+        source: Any = opened.source
+        before = source.window
 
-        async def noting(self: ValuesPane, opened: Any, tensor: int, picks: Any) -> Any:
+        async def noting(tensor: int, picks: Any) -> Any:
             read.append(tensor)
-            return await before(self, opened, tensor, picks)
+            return await before(tensor, picks)
 
-        monkeypatch.setattr(ValuesPane, "_window", noting)
+        source.window = noting
         tree = looker.tree
         for _ in range(50):
             tree.action_move(1)

@@ -2,70 +2,168 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static
 
 from paramtui.core.text import safe_text
+from paramtui.core.trail import Trail
 from paramtui.tui.actions import bindings
 from paramtui.tui.opened import base_name
+from paramtui.tui.pages import counted
+from paramtui.tui.screens.finding import FindingMixin
 from paramtui.tui.widgets.lines import KeyLine, TitleLine
+from paramtui.tui.widgets.note_panels import (
+    NotePanel,
+    TabLine,
+    distribution_note,
+    gradient_note,
+)
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from paramtui.tui.actions import Keys
+    from paramtui.tui.app import ParamtuiApp
     from paramtui.tui.opened import Opened
+    from paramtui.tui.settings import Settings
 
-# Under this many columns the tree and the values take turns.
+# Under this many columns the tree and the values take turns; under this many rows the panels do.
 NARROW = 100
+SHORT = 24
 SMALLEST = (20, 5)
+OUTLINE_ROWS = 200
 
 
-class BrowseScreen(Screen[None]):
+class BrowseScreen(FindingMixin, Screen[None]):
     """Opens empty with a note; `open` or `fail` follows."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("screen")
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, keys: Keys, settings: Settings) -> None:
         super().__init__()
         self._target = target
+        self._keys = keys
+        self._settings = settings
+        self._opened: Opened | None = None
         self._values_fill = False
+        self._panel = "values"
+        self._trail = Trail()
+        self.mounted = asyncio.Event()
 
     def compose(self) -> ComposeResult:
         """Title, note, tree and values, keys."""
         yield TitleLine(self._target)
-        yield Static(Text(f"opening {base_name(self._target)}…"), id="note", markup=False)
+        yield Static(Text(self._opening()), id="note", markup=False)
         with Horizontal(id="panes"):
             yield TreePane()
-            yield ValuesPane()
-        yield KeyLine()
+            with Vertical(id="place"):
+                yield TabLine()
+                yield ValuesPane()
+                yield NotePanel("gradient")
+                yield NotePanel("distribution")
+        yield KeyLine(self._keys)
         yield Static("too small", id="too-small", markup=False)
 
-    def open(self, opened: Opened) -> None:
-        """Shows a target."""
+    def on_mount(self) -> None:
+        """Takes a person's settings."""
+        settings = self._settings
+        self.query_one(ValuesPane).prefer(
+            precision=settings.precision, scientific=settings.scientific, heat=settings.heatmap
+        )
+        self.mounted.set()
+
+    def _opening(self) -> str:
+        return f"opening {base_name(self._target)}…" if self._target else ""
+
+    @property
+    def opened(self) -> Opened | None:
+        """What is shown, once it is there."""
+        return self._opened
+
+    def wait_for(self, target: str) -> None:
+        """Says that another target is being opened; what was shown stays until it is there."""
+        self._target = target
+        self.query_one(TitleLine).wait_for(target)
+        if self._opened is None:
+            self.remove_class("-failed")
+            self.query_one("#note", Static).update(Text(self._opening()))
+
+    def outline(self, names: list[tuple[str, int]], painted: Callable[[], None]) -> None:
+        """First rows while the rest is read: labels, and how many tensors lie below each."""
+        if self._opened is None:
+            shown = [(safe_text(label), count) for label, count in names[:OUTLINE_ROWS]]
+            width = max((len(label) for label, _ in shown), default=0)
+            lines = [f"▸ {label.ljust(width)}  {counted(count, 'tensor')}" for label, count in shown]
+            self.query_one("#note", Static).update(Text("\n".join(lines), no_wrap=True))
+        self.call_after_refresh(painted)
+
+    def progress(self, words: str) -> None:
+        """Says how far the opening of a target is."""
+        self.query_one(TitleLine).progress(words)
+
+    def stopped(self) -> None:
+        """Says that a target is not waited for any more."""
+        title = self.query_one(TitleLine)
+        title.progress("")
+        if self._opened is not None:
+            self.say(f"{base_name(self._target)} was not opened")
+        else:
+            self.add_class("-failed")
+            self.query_one("#note", Static).update(Text("stopped: o opens another target, q quits"))
+
+    def open(self, opened: Opened, at: str | None = None, index: str | None = None) -> None:
+        """Shows a target, from its first row or from one that is named, and there from an index."""
+        self._opened = opened
+        self._trail = Trail()
+        self._target = opened.listing.target
         self.add_class("-open")
+        self.remove_class("-failed")
         self.query_one(TitleLine).open(opened)
+        listing = opened.listing
+        self.query_one("#gradient", NotePanel).say(gradient_note(listing))
+        self.query_one("#distribution", NotePanel).say(distribution_note(listing))
         values, tree = self.query_one(ValuesPane), self.query_one(TreePane)
         values.open(opened)
-        tree.open(opened)
-        tree.focus()
-        if tree.row < 0:
-            values.show_row(-1)
+        with self.prevent(TreePane.Moved, TreePane.Jumped):
+            tree.open(opened)
+            tree.focus()
+            if at is not None:
+                self.go_to_name(at)
+        values.show_row(tree.row)
+        if index is not None:
+            self.go_to_index(index)
         self._show_keys()
 
     def fail(self, message: str) -> None:
-        """Says in the tree's place why the target cannot be opened."""
+        """Says why the target cannot be opened: in the tree's place, or below what is shown."""
+        if self._opened is not None:
+            self.query_one(TitleLine).open(self._opened)
+            self.say(message)
+            return
+        self.query_one(TitleLine).progress("")
         self.add_class("-failed")
-        note = self.query_one("#note", Static)
-        note.update(Text(safe_text(message, 2000)))
+        words = f"{safe_text(message, 2000)}\n\no opens another target, q quits"
+        self.query_one("#note", Static).update(Text(words))
+
+    def say(self, words: str) -> None:
+        """A sentence in place of the keys, until the next key."""
+        self.query_one(KeyLine).say(words)
+
+    def on_key(self) -> None:
+        """What was said has been read."""
+        self.query_one(KeyLine).say("")
 
     # Sizes
 
@@ -74,6 +172,7 @@ class BrowseScreen(Screen[None]):
         width, height = event.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
         self.set_class(width < NARROW, "-narrow")
+        self.set_class(width < NARROW or height < SHORT, "-tabs")
         self.query_one(TitleLine).refresh()
         self._arrange()
 
@@ -84,12 +183,16 @@ class BrowseScreen(Screen[None]):
 
     def _arrange(self) -> None:
         self.set_class(self._values_fill, "-values")
+        for panel in ("gradient", "distribution"):
+            self.set_class(self._panel == panel, f"-{panel}")
+        self.query_one(TabLine).show_panel(self._panel)
         self._show_keys()
 
     def on_descendant_focus(self) -> None:
         """The keys are those of the pane in focus."""
-        self._values_fill = isinstance(self.focused, ValuesPane)
-        self._arrange()
+        if isinstance(self.focused, ValuesPane | TreePane):
+            self._values_fill = isinstance(self.focused, ValuesPane)
+            self._arrange()
 
     @property
     def place(self) -> str:
@@ -98,7 +201,7 @@ class BrowseScreen(Screen[None]):
 
     def _show_keys(self) -> None:
         line = self.query_one(KeyLine)
-        if self.has_class("-open"):
+        if self._opened is not None:
             line.show_keys(self.place, "screen", "app", full=self.narrow and self._values_fill)
         else:
             line.show_keys("app")
@@ -109,22 +212,42 @@ class BrowseScreen(Screen[None]):
     def _moved(self, event: TreePane.Moved) -> None:
         self.query_one(ValuesPane).show_row(event.row)
 
+    @on(TreePane.Jumped)
+    def _jumped(self, event: TreePane.Jumped) -> None:
+        # While a name is typed the cursor runs ahead; where it ends up is what was visited.
+        if not self.asking:
+            self.visited(event.before, event.row)
+
+    def visited(self, *rows: int) -> None:
+        """Notes places for the way back."""
+        for row in rows:
+            self._trail.visit(row)
+
     @on(TreePane.Chosen)
     def _chosen(self) -> None:
         self._to_values()
 
     @on(ValuesPane.Left)
     def _left(self) -> None:
-        self._to_tree()
+        self.to_tree()
+
+    @on(TabLine.Picked)
+    def _picked(self, event: TabLine.Picked) -> None:
+        self.action_panel(event.panel)
 
     def _to_values(self) -> None:
+        self._trail.visit(self.query_one(TreePane).row)
         # A hidden widget cannot take the focus: it is shown first.
         self._values_fill = True
+        if self.has_class("-tabs"):
+            self._panel = "values"
         self._arrange()
         self.query_one(ValuesPane).focus()
 
-    def _to_tree(self) -> None:
+    def to_tree(self) -> None:
+        """Gives the keys to the tree."""
         self._values_fill = False
+        self._panel = "values"
         self._arrange()
         tree, values = self.query_one(TreePane), self.query_one(ValuesPane)
         tree.focus()
@@ -134,21 +257,68 @@ class BrowseScreen(Screen[None]):
     def leave(self) -> bool:
         """Goes back from values that fill the screen; False if there is nothing to leave."""
         if self.narrow and self._values_fill:
-            self._to_tree()
+            self.to_tree()
             return True
         return False
 
     def action_other_pane(self) -> None:
         """Moves between the tree and the values."""
-        if not self.has_class("-open"):
+        if self._opened is None:
             return
         if self.place == "tree":
             self._to_values()
         else:
-            self._to_tree()
+            self.to_tree()
+
+    def action_panel(self, panel: str) -> None:
+        """Shows one of the panels where they take turns; else moves to the values."""
+        if self._opened is None:
+            return
+        if not self.has_class("-tabs"):
+            if panel == "values":
+                self._to_values()
+            return
+        self._panel = panel
+        self._values_fill = True
+        self._arrange()
+        if panel == "values":
+            self.query_one(ValuesPane).focus()
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was opened yet, nor failed to open."""
+        return self._opened is None and not self._target
+
+    def jump(self, row: int) -> None:
+        """Puts the cursor on a row of the tree, from wherever the focus is."""
+        self.to_tree()
+        self.query_one(TreePane).go_to_row(row)
+
+    def action_stop(self) -> None:
+        """Waits no longer for a target."""
+        app: ParamtuiApp = self.app  # type: ignore[assignment]
+        app.stop_opening()
 
     def action_about(self) -> None:
         """Shows what is known about the file as a whole."""
-        if self.has_class("-open"):
+        if self._opened is not None:
             self.query_one(ValuesPane).show_row(-1)
             self._to_values()
+
+    # Places visited
+
+    def action_place_before(self) -> None:
+        """Goes back to the place visited before."""
+        tree = self.query_one(TreePane)
+        self._revisit(self._trail.back(tree.row), "there is no place to go back to")
+
+    def action_place_after(self) -> None:
+        """Goes forward to the place that was gone back from."""
+        self._revisit(self._trail.forward(), "there is no place to go forward to")
+
+    def _revisit(self, row: int | None, otherwise: str) -> None:
+        if row is None:
+            self.say(otherwise)
+            return
+        with self.prevent(TreePane.Jumped):
+            self.query_one(TreePane).go_to_row(row)

@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from paramtui.tui.actions import Keys
+
 MARKS = (
     (">", "the cursor"),
     ("A B", "tensors with the same letter share memory"),
     ("?", "numbers that cannot be read; the right side says why"),
+    ("0. nan", "zeros are dim; NaN and infinities reversed (NN and I in a heatmap)"),
     ("▸ ▾", "a closed and an open block"),
 )
 TITLES = {"tree": "In the tree", "values": "In the values", "screen": "Everywhere", "app": ""}
 KEYS_WIDTH = 16
 
 
-def help_text(first: str) -> Text:
+def help_text(first: str, shown: Keys) -> Text:
     """The table of actions, those of the place `first` before the others, and the marks."""
     text = Text()
 
@@ -40,7 +43,7 @@ def help_text(first: str) -> Text:
         keys: list[str] = []
         for action in ACTIONS:
             if action.place == place:
-                keys.append(action.shown)
+                keys.append(shown.shown(action))
                 if action.description:
                     line("  ".join(keys), action.description)
                     keys.clear()
@@ -59,22 +62,30 @@ def help_text(first: str) -> Text:
 class HelpScreen(ModalScreen[None]):
     """One screen of help; any of its keys closes it."""
 
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; background: $background 60%; }
+    #help {
+        width: 76; max-width: 95%; height: auto; max-height: 95%; padding: 0 2;
+        border: round $accent; background: $background;
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1,enter,backspace", "dismiss", "close", show=False),
         Binding("j", "scroll(1)", "down", show=False),
         Binding("k", "scroll(-1)", "up", show=False),
     ]
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, keys: Keys) -> None:
         super().__init__()
         self._place = place
+        self._keys = keys
 
     def compose(self) -> ComposeResult:
         """The table in a box."""
         with VerticalScroll(id="help") as box:
             box.border_title = Text("Help")
             box.border_subtitle = Text("q closes")
-            yield Static(help_text(self._place), markup=False)
+            yield Static(help_text(self._place, self._keys), markup=False)
 
     def action_scroll(self, lines: int) -> None:
         """Moves by lines."""

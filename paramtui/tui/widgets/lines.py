@@ -8,16 +8,18 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual.widgets import Static
 
-from paramtui.core.text import bytes_text, count_text
-from paramtui.tui.actions import footer
+from paramtui.core.text import bytes_text, count_text, safe_text
 from paramtui.tui.opened import base_name
 from paramtui.tui.pages import counted
 from paramtui.tui.widgets.strips import fit
 
 if TYPE_CHECKING:
+    from paramtui.tui.actions import Keys
     from paramtui.tui.opened import Opened
 
 STATE = "read only"
+# The last entries of the footer: help, and the way out.
+LAST = 2
 
 
 class TitleLine(Static):
@@ -27,10 +29,26 @@ class TitleLine(Static):
         super().__init__(id="title", markup=False)
         self._target = target
         self._opened: Opened | None = None
+        self._waiting = ""
 
     def open(self, opened: Opened) -> None:
         """Shows what the target turned out to be."""
         self._opened = opened
+        self._target = opened.listing.target
+        self._waiting = ""
+        self.refresh()
+
+    def wait_for(self, target: str) -> None:
+        """Says that a target is being opened."""
+        if self._opened is None:
+            self._target = target
+            self.refresh()
+        else:
+            self.progress(f"opening {base_name(target)}…")
+
+    def progress(self, words: str) -> None:
+        """Says how far the opening is, in place of the state; empty words end that."""
+        self._waiting = words
         self.refresh()
 
     def render(self) -> Text:
@@ -49,7 +67,8 @@ class TitleLine(Static):
             warnings = len(self._opened.listing.warnings)
             if warnings:
                 state = f"{counted(warnings, 'warning')} (a)  {state}"
-        name = base_name(self._target)
+        state = self._waiting or state
+        name = base_name(self._target) if self._target else ""
         # From the least to the most telling: elements, format, number of tensors, size.
         for drop in (2, 0, 0, 0):
             if len(parts) > drop and cell_len("   ".join(["paramtui  " + name, *parts, state])) > width:
@@ -65,28 +84,47 @@ class TitleLine(Static):
 
 
 class KeyLine(Static):
-    """What a person can do here."""
+    """What a person can do here, or one sentence about what just happened."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Keys) -> None:
         super().__init__(id="keys", markup=False)
+        self._keys = keys
         self._places: tuple[str, ...] = ("app",)
         self._full = False
+        self._said = ""
 
     def show_keys(self, *places: str, full: bool = False) -> None:
         """Shows the keys of some places; `full` when values fill the screen, and q goes back."""
-        self._places = places
-        self._full = full
-        self.refresh()
+        if (places, full) != (self._places, self._full):
+            self._places = places
+            self._full = full
+            self.refresh()
+
+    def say(self, words: str) -> None:
+        """Shows a sentence instead of the keys; an empty one brings them back."""
+        if words != self._said:
+            self._said = words
+            self.refresh()
 
     def render(self) -> Text:
         """Keys, then words; those that do not fit are left out."""
+        width = self.size.width
+        if self._said:
+            return Text(fit(safe_text(self._said, 1000), width), no_wrap=True, end="", style="bold")
+        entries = [
+            (keys, "back" if self._full and words == "quit" else words)
+            for keys, words in self._keys.footer(*self._places)
+            if not (self._full and words == "back")
+        ]
+        sizes = [cell_len(keys) + cell_len(words) + 3 for keys, words in entries]
+        # How to get help and out is told in any case; of the others, those that fit.
+        room = width + 2 - sum(sizes[-LAST:])
         line = Text(no_wrap=True, overflow="crop", end="")
-        for keys, words in footer(*self._places):
-            shown = "back" if self._full and words == "quit" else words
-            if self._full and words == "back":
-                continue
-            if line.cell_len + cell_len(keys) + cell_len(shown) + 3 > self.size.width:
-                continue
+        for place, ((keys, words), size) in enumerate(zip(entries, sizes, strict=True)):
+            if place < len(entries) - LAST:
+                if size > room:
+                    continue
+                room -= size
             line.append(f"{'  ' if line.plain else ''}{keys}", style="bold")
-            line.append(f" {shown}")
+            line.append(f" {words}")
         return line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -13,18 +12,20 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from paramtui.errors import ParamtuiError
-from paramtui.tui import pages
+from paramtui.core.text import safe_text
 from paramtui.tui.actions import bindings
-from paramtui.tui.cells import PLAIN, SPECIAL, ZERO, CellFormat, least_width, write_cells
+from paramtui.tui.cells import MAX_PRECISION, TINTS, CellFormat
 from paramtui.tui.grid import Grid
-from paramtui.tui.widgets.strips import strip, text_strip, wrapped
+from paramtui.tui.page_making import PageMaker, Wanted
+from paramtui.tui.ramps import CELL_WIDTH, EIGHT_BIT, TRUECOLOR
+from paramtui.tui.widgets import grid_lines
+from paramtui.tui.widgets.grid_lines import Looks
+from paramtui.tui.widgets.strips import fit, strip, text_strip, wrapped
 
 if TYPE_CHECKING:
     from textual import events
     from textual.binding import BindingType
 
-    from paramtui.core.source import Window
     from paramtui.tui.opened import Opened
     from paramtui.tui.pages import Page
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 REST = 0.05
 # Reading that takes longer is announced.
 PATIENCE = 0.3
-KEPT_WINDOWS = 64
-MAX_CELLS_READ = 40_000
+# Lines that a PyTorch expression takes at most.
+MAX_WAY = 3
 
 
 class ValuesPane(Widget, can_focus=True):
@@ -41,9 +42,12 @@ class ValuesPane(Widget, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "values--head",
+        "values--expression",
         "values--label",
+        "values--mark",
         "values--special",
         "values--zero",
+        *(f"values--tint{step}" for step in range(TINTS + 1)),
     }
     BINDINGS: ClassVar[list[BindingType]] = bindings("values")
 
@@ -53,6 +57,7 @@ class ValuesPane(Widget, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="values")
         self._opened: Opened | None = None
+        self._maker: PageMaker | None = None
         self._page: Page | None = None
         # What is asked for, which runs ahead of the page while numbers are read.
         self._row = -2
@@ -62,8 +67,8 @@ class ValuesPane(Widget, can_focus=True):
         self._waiting = False
         self._top = 0  # first line of a body of text
         self._format = CellFormat()
-        self._windows: OrderedDict[tuple[object, ...], Window] = OrderedDict()
-        self._lines: tuple[int, list[Text], list[Text]] | None = None
+        self._heat = False
+        self._lines: tuple[tuple[int, int], list[Text], list[Text]] | None = None
 
     @property
     def page(self) -> Page | None:
@@ -71,15 +76,29 @@ class ValuesPane(Widget, can_focus=True):
         return self._page
 
     @property
+    def aim(self) -> Grid | None:
+        """The window of numbers that is asked for, where the row has one."""
+        return self._aim
+
+    @property
     def settled(self) -> bool:
         """Whether the page shows what was asked for last."""
         return self._page is not None and not self._waiting and self._shown == self._revision
 
+    def prefer(self, *, precision: int, scientific: bool, heat: bool) -> None:
+        """Begins with a person's settings."""
+        self._format = CellFormat(precision, scientific)
+        self._heat = heat
+
     def open(self, opened: Opened) -> None:
         """Takes its numbers from a target."""
         self._opened = opened
+        self._maker = PageMaker(opened)
+        self._row = -2
+        self._page = None
+        self._aim = None
 
-    def show_row(self, row: int) -> None:
+    def show_row(self, row: int, *, at_once: bool = False) -> None:
         """Shows a row of the tree once the cursor has rested; -1 for the file as a whole."""
         opened = self._opened
         if opened is None or row == self._row:
@@ -91,20 +110,26 @@ class ValuesPane(Widget, can_focus=True):
             sizes = opened.listing.shape[tensor]
             shape = tuple(size for size in sizes if size is not None)
             if len(shape) == len(sizes):
-                self._aim = Grid(tensor, shape)
-        self._ask(REST)
+                self._aim = Grid.of(tensor, shape)
+        self._ask(0 if at_once else REST)
 
     def _ask(self, rest: float) -> None:
         """Starts loading what is wanted now; an earlier load is dropped."""
         self._revision += 1
         # Hidden or not laid out yet: asked again when there is room.
-        if self._opened is not None and self.size.width and self.size.height:
-            self._load(self._opened, self._revision, self._row, self._aim, rest)
+        if self._maker is not None and self.size.width and self.size.height:
+            self._load(self._maker, self._revision, self._row, self._aim, rest)
 
     @work(exclusive=True, group="values")
-    async def _load(self, opened: Opened, revision: int, row: int, grid: Grid | None, rest: float) -> None:
-        await asyncio.sleep(rest)
-        making = asyncio.ensure_future(self._make(opened, row, grid))
+    async def _load(self, maker: PageMaker, revision: int, row: int, grid: Grid | None, rest: float) -> None:
+        if rest:
+            await asyncio.sleep(rest)
+        seen = self._format
+        if self._page is None or self._page.row != row:
+            seen = CellFormat(seen.precision, seen.scientific)
+        cell = CELL_WIDTH if self._heat else 0
+        wanted = Wanted(row, grid, self.size.height, self.size.width, cell, seen)
+        making = asyncio.ensure_future(maker.page(wanted))
         try:
             done, _ = await asyncio.wait({making}, timeout=PATIENCE)
             if not done:
@@ -126,67 +151,6 @@ class ValuesPane(Widget, can_focus=True):
         self._label()
         self.refresh()
 
-    async def _make(self, opened: Opened, row: int, grid: Grid | None) -> tuple[Page, CellFormat]:
-        """The page of a row, and how its numbers are written."""
-        seen = self._format if self._page is not None and self._page.row == row else CellFormat()
-        try:
-            if row < 0:
-                return await asyncio.to_thread(pages.file_page, opened), seen
-            if opened.tree.is_block(row) or (opened.tree.tensor[row] < 0 and opened.tree.value[row] < 0):
-                return await asyncio.to_thread(pages.block_page, opened, row), seen
-            if opened.tree.tensor[row] < 0:
-                return await asyncio.to_thread(pages.value_page, opened, row), seen
-            return await self._tensor_page(opened, row, grid, seen)
-        except ParamtuiError as error:
-            return pages.error_page(opened, row, str(error)), seen
-        except MemoryError:
-            return pages.error_page(opened, row, "there is not enough memory to read this"), seen
-
-    async def _tensor_page(
-        self, opened: Opened, row: int, grid: Grid | None, seen: CellFormat
-    ) -> tuple[Page, CellFormat]:
-        tensor = opened.tree.tensor[row]
-        listing = opened.listing
-        title, head = pages.row_title(opened, row), pages.tensor_head(opened, tensor)
-        problem = listing.problem(tensor)
-        if problem:
-            return pages.error_page(opened, row, problem), seen
-        if grid is None:
-            sizes = listing.shape[tensor]
-            count = sizes[0] or 0
-            first = range(min(count, pages.RAGGED_SHOWN))
-            window = await opened.source.window(tensor, (first, *[range(0)] * (len(sizes) - 1)))
-            body = pages.ragged_body([part.shape for part in window.parts], count)
-            return pages.Page(row, title, head, [Text(""), *body]), seen
-        if grid.empty:
-            return pages.Page(row, title, head, [Text(""), Text("A size is 0: there are no numbers.")]), seen
-        if grid.lead:
-            index = ", ".join([*map(str, grid.lead), ":", ":"])
-            head.append(Text(f"slice [{index}]  {grid.slice + 1:,} of {grid.slices:,}"))
-        dtype = listing.dtype[tensor]
-        height = self.size.height
-        picks = grid.picks(height, min(self.size.width // least_width(dtype) + 1, MAX_CELLS_READ // height))
-        window = await self._window(opened, tensor, picks)
-        if window.values is None:
-            return pages.error_page(opened, row, "these numbers make no grid"), seen
-        rows = len(picks[-2]) if len(picks) > 1 else len(picks[0]) if picks else 1
-        columns = len(picks[-1]) if len(picks) > 1 else 1
-        block = write_cells(window.values, rows, columns, seen, pairs=dtype == "float4_e2m1fn_x2")
-        return pages.Page(row, title, head, grid=grid, block=block), block.format
-
-    async def _window(self, opened: Opened, tensor: int, picks: tuple[range, ...]) -> Window:
-        """A window, from those read before where it is among them."""
-        key = (tensor, picks)
-        found = self._windows.get(key)
-        if found is None:
-            found = await opened.source.window(tensor, picks)
-            self._windows[key] = found
-            while len(self._windows) > KEPT_WINDOWS:
-                self._windows.popitem(last=False)
-        else:
-            self._windows.move_to_end(key)
-        return found
-
     def on_resize(self) -> None:
         """Reads the cells that there is room for now."""
         self._lines = None
@@ -200,34 +164,58 @@ class ValuesPane(Widget, can_focus=True):
         head, _ = self._wrapped()
         height = max(self.size.height - len(head), 1)
         page = self._page
-        if page is None or page.grid is None:
+        if page is None or page.grid is None or page.block is None:
             return height, 1
-        label = self._label_width(page.grid)
-        width = max((self.size.width - label) // (self._cell_width() + 2), 1)
-        return max(height - 1, 1), width
+        cell = grid_lines.cell_width(page.grid, page.block, heat=self._heat)
+        width = max((self.size.width - grid_lines.label_width(page.grid)) // cell, 1)
+        # Beside the cells: column numbers, and what the colours of a heatmap stand for.
+        return max(height - 1 - self._heat, 1), width
+
+    def _aim_at(self, aim: Grid) -> None:
+        if aim != self._aim:
+            self._aim = aim
+            self._ask(0)
 
     def _move(self, *, top: int | None = None, left: int | None = None) -> None:
         grid = self._aim
         height, width = self._room()
         if grid is not None:
-            aim = grid.at(
-                top=grid.top if top is None else top,
-                left=grid.left if left is None else left,
-                height=height,
-                width=width,
+            self._aim_at(
+                grid.at(
+                    top=grid.top if top is None else top,
+                    left=grid.left if left is None else left,
+                    height=height,
+                    width=width,
+                )
             )
-            if aim != grid:
-                self._aim = aim
-                self._ask(0)
         elif top is not None and self._page is not None:
             _, body = self._wrapped()
-            self._top = max(min(top, len(body) - height), 0)
-            self._label()
-            self.refresh()
+            before, self._top = self._top, max(min(top, len(body) - height), 0)
+            if before != self._top:
+                self._label()
+                self.refresh()
 
     def _first(self) -> int:
         """The first row or line that is asked for."""
         return self._aim.top if self._aim is not None else self._top
+
+    def go_to(self, text: str) -> None:
+        """Goes to an index as typed in Python.
+
+        Raises:
+            IndexSyntaxError: It is none, or lies outside the tensor.
+        """
+        from paramtui.core.indexing import apply_index, parse_index
+        from paramtui.errors import IndexSyntaxError
+
+        if self._aim is None:
+            raise IndexSyntaxError("there are no numbers here to go to")
+        selection = apply_index(parse_index(text), self._aim.shape)
+        if not all(len(pick) for pick in selection.picks):
+            raise IndexSyntaxError(f"index {text!r} selects nothing")
+        aim = self._aim.gone_to(selection)
+        height, width = self._room()
+        self._aim_at(aim.at(top=aim.top, left=aim.left, height=height, width=width))
 
     def action_scroll_rows(self, rows: int) -> None:
         """Moves by rows or lines."""
@@ -252,6 +240,11 @@ class ValuesPane(Widget, can_focus=True):
         elif self._aim is not None:
             self._move(left=self._aim.left + columns)
 
+    def action_scroll_page_columns(self, page: int) -> None:
+        """Moves sideways by screenfuls."""
+        if self._aim is not None:
+            self._move(left=self._aim.left + page * self._room()[1])
+
     def action_first_column(self) -> None:
         """Moves to the first column."""
         self._move(left=0)
@@ -262,16 +255,46 @@ class ValuesPane(Widget, can_focus=True):
             self._move(left=self._aim.columns)
 
     def action_step(self, slices: int) -> None:
-        """Moves to another slice of the leading dimensions."""
+        """Moves to another slice of the other dimensions."""
         if self._aim is not None:
-            aim = self._aim.stepped(slices)
-            if aim != self._aim:
-                self._aim = aim
-                self._ask(0)
+            self._aim_at(self._aim.stepped(slices))
+
+    def action_stepped_dim(self) -> None:
+        """Chooses which of the other dimensions is stepped."""
+        if self._aim is not None:
+            self._aim_at(self._aim.next_stepped_dim())
+
+    def action_other_rows(self) -> None:
+        """Puts another dimension into the rows."""
+        if self._aim is not None:
+            self._aim_at(self._aim.other_rows())
+
+    def action_other_columns(self) -> None:
+        """Puts another dimension into the columns."""
+        if self._aim is not None:
+            self._aim_at(self._aim.other_columns())
 
     def action_back(self) -> None:
         """Goes back to the tree."""
         self.post_message(self.Left())
+
+    # Ways of writing
+
+    def toggle_heat(self) -> None:
+        """Shows colours instead of numbers, or numbers again."""
+        self._heat = not self._heat
+        self._ask(0)
+
+    def change_precision(self, digits: int) -> None:
+        """Writes floats with more or fewer digits."""
+        precision = max(min(self._format.precision + digits, MAX_PRECISION), 1)
+        self._format = self._format.restyled(precision, scientific=self._format.scientific)
+        self._ask(0)
+
+    def toggle_scientific(self) -> None:
+        """Writes all floats in powers of ten, or none."""
+        self._format = self._format.restyled(self._format.precision, scientific=not self._format.scientific)
+        self._ask(0)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Three rows down."""
@@ -287,16 +310,33 @@ class ValuesPane(Widget, can_focus=True):
 
     def _wrapped(self) -> tuple[list[Text], list[Text]]:
         """Facts and body broken to the width of the pane."""
-        page, width = self._page, self.size.width
+        page, size = self._page, (self.size.width, self.size.height)
         if page is None:
             return [], []
-        if self._lines is None or self._lines[0] != width:
+        if self._lines is None or self._lines[0] != size:
             console = self.app.console
-            head = wrapped(page.head, width, console)
+            head = wrapped(page.head, size[0], console)
             # Facts never take more than half of the room from the numbers.
-            limit = max(self.size.height // 2, 1)
-            self._lines = width, head[:limit], wrapped(page.body, width, console)
+            head = head[: max(size[1] // 2 - 1, 1)]
+            way = safe_text(page.expression, 4000)
+            if len(way) > size[0] * MAX_WAY:
+                way = fit(way, size[0] * MAX_WAY)
+            # Broken where the line ends, so that it can be read and copied whole.
+            for at in range(0, len(way), max(size[0], 1)):
+                head.append(Text(way[at : at + size[0]], style=self._style("expression"), no_wrap=True))
+            if page.grid is not None and page.grid.others:
+                head.append(Text(self._dims(page.grid)))
+            self._lines = size, head, wrapped(page.body, size[0], console)
         return self._lines[1], self._lines[2]
+
+    @staticmethod
+    def _dims(grid: Grid) -> str:
+        """Which dimensions are seen, and which slice of the others."""
+        stepped = grid.stepped_dim if grid.stepped_dim in grid.others else grid.others[-1]
+        return (
+            f"slice [{grid.index_text()}]  {grid.slice + 1:,} of {grid.slices:,}"
+            f"   [ ] step dimension {stepped}"
+        )
 
     def _label(self) -> None:
         """Writes the name and the place into the frame."""
@@ -318,65 +358,68 @@ class ValuesPane(Widget, can_focus=True):
             )
 
     def _place(self, grid: Grid) -> str:
-        """``rows 0-13 of 8192, columns 0-7 of 8192``."""
+        """``rows 0-13 of 8192, columns 0-7 of 8192``; with dimensions where they are not the usual."""
         height, width = self._room()
+        usual = Grid.of(grid.tensor, grid.shape)
+        turned = (grid.row_dim, grid.col_dim) != (usual.row_dim, usual.col_dim) or len(grid.shape) > 2
         parts = []
-        for what, first, room, count in (
-            ("rows", grid.top, height, grid.rows),
-            ("columns", grid.left, width, grid.columns),
+        for what, dim, first, room, count in (
+            ("rows", grid.row_dim, grid.top, height, grid.rows),
+            ("columns", grid.col_dim, grid.left, width, grid.columns),
         ):
-            if len(grid.shape) > (what == "columns"):
-                parts.append(f"{what} {first}-{min(first + room, count) - 1} of {count}")
+            if dim >= 0:
+                which = f" (dim {dim})" if turned else ""
+                parts.append(f"{what}{which} {first}-{min(first + room, count) - 1} of {count}")
         return ", ".join(parts) or "a single number"
 
-    def _label_width(self, grid: Grid) -> int:
-        # Of all rows on the way down, so that numbers do not move sideways with the row count's digits.
-        return len(str(max(grid.rows - 1, 0))) + 1
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"values--{name}")
 
-    def _cell_width(self) -> int:
-        page = self._page
-        if page is None or page.grid is None or page.block is None:
-            return 1
-        return max(page.block.format.width, len(str(max(page.grid.columns - 1, 0))))
+    def _looks(self) -> Looks:
+        from paramtui.tui.terminal import ascii_only, colour_depth
+
+        depth = colour_depth(self.app)
+        tinted = depth in (TRUECOLOR, EIGHT_BIT)
+        return Looks(
+            self.rich_style,
+            self._style("label"),
+            self._style("zero"),
+            self._style("special"),
+            self._style("mark"),
+            tuple(self._style(f"tint{step}") for step in range(TINTS + 1)) if tinted else (),
+            self._heat,
+            depth,
+            not self.app.current_theme.dark,
+            ascii_only(self.app),
+        )
 
     def render_line(self, y: int) -> Strip:
         """One line: a fact, column numbers, a row of numbers, or text."""
-        width, base = self.size.width, self.rich_style
-        if self._page is None:
+        width, base, page = self.size.width, self.rich_style, self._page
+        if page is None:
             return Strip.blank(width, base)
         head, body = self._wrapped()
-        grid = self._page.grid
         if y < len(head):
-            line = text_strip(head[y], width, self.get_component_rich_style("values--head"), self.app.console)
-        elif grid is not None:
-            line = self._grid_line(grid, y - len(head), base)
+            line = text_strip(head[y], width, self._style("head"), self.app.console)
+        elif page.grid is not None and page.block is not None:
+            line = self._grid_line(page, y - len(head), width)
         else:
             at = y - len(head) + self._top
             text = body[at] if at < len(body) else Text("")
             line = text_strip(text, width, base, self.app.console)
         return line.apply_style(Style(dim=True)) if self._waiting else line
 
-    def _grid_line(self, grid: Grid, y: int, base: Style) -> Strip:
-        page, width = self._page, self.size.width
-        if page is None or page.block is None:
-            return Strip.blank(width, base)
-        label = self.get_component_rich_style("values--label")
-        looks = {
-            PLAIN: base,
-            ZERO: self.get_component_rich_style("values--zero"),
-            SPECIAL: self.get_component_rich_style("values--special"),
-        }
-        label_width, cell_width = self._label_width(grid), self._cell_width()
-        _, columns = self._room()
+    def _grid_line(self, page: Page, y: int, width: int) -> Strip:
+        grid, block = page.grid, page.block
+        if grid is None or block is None:
+            return Strip.blank(width, self.rich_style)
+        rows, columns = self._room()
+        looks = self._looks()
         if y == 0:
-            numbers = range(grid.left, min(grid.left + columns, grid.columns)) if len(grid.shape) > 1 else ()
-            text = " " * label_width + "".join(f"  {number:>{cell_width}}" for number in numbers)
-            return strip([(text, label)], width, base)
-        row = grid.top + y - 1
-        if row >= grid.rows or y - 1 >= len(page.block.rows):
-            return Strip.blank(width, base)
-        pieces = [(f"{row if grid.shape else '':>{label_width}}", label)]
-        for text, look in page.block.rows[y - 1][:columns]:
-            # Only the number itself is reversed, not the gap beside it.
-            pieces += [(" " * (2 + cell_width - len(text)), base), (text, looks[look])]
-        return strip(pieces, width, base)
+            return grid_lines.header(grid, block, columns, width, looks)
+        shown = min(rows, len(block.rows))
+        if y <= shown:
+            return grid_lines.row_line(grid, block, y - 1, columns, width, looks)
+        if self._heat and y == shown + 1:
+            return grid_lines.legend(block, width, looks)
+        return strip([], width, looks.base)

@@ -1,0 +1,239 @@
+"""What the browser does with typed text: find, filter, go to, and text it copies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paramtui.errors import ParamtuiError
+from paramtui.tui.opened import expression
+from paramtui.tui.widgets.tree_pane import TreePane
+from paramtui.tui.widgets.values_pane import ValuesPane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.screen import Screen
+
+    from paramtui.core.search import Query
+    from paramtui.tui.opened import Opened
+    from paramtui.tui.widgets.prompt import Prompt
+
+    _Base = Screen[None]
+else:
+    _Base = object
+
+
+class FindingMixin(_Base):
+    """Needs `opened` and `say` of the screen that it is mixed into."""
+
+    _prompt: Prompt | None = None
+    _origin: tuple[int, bytes] = (-1, b"")
+    _last: Query | None = None
+
+    if TYPE_CHECKING:
+
+        @property
+        def opened(self) -> Opened | None:
+            """What is shown, once it is there."""
+            raise NotImplementedError
+
+        say: Callable[[str], None]
+        to_tree: Callable[[], None]
+        visited: Callable[..., None]
+
+    def _ask(self, purpose: str, label: str, text: str, hint: str) -> None:
+        # Imported when it is first needed: an input line costs milliseconds of every start.
+        from paramtui.tui.widgets.prompt import Prompt
+
+        if self.opened is None or self._prompt is not None:
+            return
+        self._prompt = Prompt(purpose, label, text, hint)
+        self.add_class("-asking")
+        self.mount(self._prompt)
+
+    def _close_prompt(self) -> None:
+        prompt, self._prompt = self._prompt, None
+        self.remove_class("-asking")
+        if prompt is not None:
+            purpose = prompt.purpose
+            prompt.remove()
+            target = ValuesPane if purpose == "go to" else TreePane
+            self.query_one(target).focus()
+
+    @property
+    def asking(self) -> bool:
+        """Whether a line is being typed."""
+        return self._prompt is not None
+
+    # Finding names
+
+    def action_find(self) -> None:
+        """Finds a name while it is typed."""
+        opened = self.opened
+        if opened is None:
+            return
+        self.to_tree()
+        tree = self.query_one(TreePane)
+        self._origin = tree.row, opened.view.snapshot()
+        self._ask("find", "find ", "", "text or glob; ↑↓ other finds, enter stays, esc back")
+
+    def action_filter(self) -> None:
+        """Shows only what matches while it is typed."""
+        if self.opened is None:
+            return
+        self.to_tree()
+        self._ask("filter", "show only ", "", "text or glob such as *.bias; enter keeps, esc shows all")
+
+    def action_find_again(self, step: int) -> None:
+        """Goes to the next or previous find."""
+        if self._last is None:
+            self.say("nothing was looked for yet: / finds a name")
+            return
+        tree = self.query_one(TreePane)
+        tree.mark(self._last)
+        start = tree.row + 1 if step > 0 else tree.row
+        if not tree.find(self._last, step, start):
+            self.say("nothing matches")
+
+    def on_prompt_changed(self, event: Prompt.Changed) -> None:
+        """Follows a line while it is typed."""
+        from paramtui.core.search import Query
+
+        purpose, text = event.purpose, event.text
+        tree, opened, prompt = self.query_one(TreePane), self.opened, self._prompt
+        if opened is None or prompt is None or purpose == "go to":
+            return
+        query = Query.parse(text)
+        if purpose == "filter":
+            count = tree.filter(query)
+            prompt.note(f"{count:,} match" if query else "")
+            return
+        self._last = query
+        tree.mark(query)
+        if query is None:
+            return
+        found = tree.find(query, 1, max(self._origin[0], 0))
+        prompt.note(f"{len(opened.finder.rows(query)):,} match" if found else "nothing matches")
+
+    def on_prompt_done(self, event: Prompt.Done) -> None:
+        """Ends a line with enter."""
+        purpose, text = event.purpose, event.text
+        if purpose != "go to":
+            tree = self.query_one(TreePane)
+            if purpose == "filter" and not text.strip():
+                tree.filter(None)
+            self._close_prompt()
+            if purpose == "find":
+                self.visited(self._origin[0], tree.row)
+            return
+        try:
+            self.query_one(ValuesPane).go_to(text)
+        except ParamtuiError as error:
+            if self._prompt is not None:
+                self._prompt.note(str(error))
+        else:
+            self._close_prompt()
+
+    def on_prompt_stepped(self, event: Prompt.Stepped) -> None:
+        """Goes to another find while its name is being typed."""
+        if event.purpose == "find" and self._last is not None:
+            self.action_find_again(event.step)
+
+    def on_prompt_cancelled(self, event: Prompt.Cancelled) -> None:
+        """Ends a line with escape: all is as it was before."""
+        purpose = event.purpose
+        tree, opened = self.query_one(TreePane), self.opened
+        if opened is not None and purpose == "filter":
+            tree.filter(None)
+        elif opened is not None and purpose == "find":
+            row, blocks = self._origin
+            tree.mark(None)
+            self._last = None
+            if tree.flat is None:
+                opened.view.restore(blocks)
+            tree.keep_on(row)
+        self._close_prompt()
+
+    # The index
+
+    def action_go_to(self) -> None:
+        """Asks for an index and goes there."""
+        aim = self.query_one(ValuesPane).aim
+        if self.opened is None or aim is None:
+            self.say("there are no numbers here to go to")
+            return
+        sizes = ", ".join(map(str, aim.shape))
+        self._ask("go to", "go to [", "", f"as in Python: 3, :, 100 or -1; sizes [{sizes}]; enter goes")
+
+    # How the numbers are written
+
+    def action_heat(self) -> None:
+        """Shows values as colours, or as numbers again."""
+        self.query_one(ValuesPane).toggle_heat()
+
+    def action_precision(self, digits: int) -> None:
+        """Shows more or fewer digits."""
+        self.query_one(ValuesPane).change_precision(digits)
+
+    def action_scientific(self) -> None:
+        """Shows floats in powers of ten, or not."""
+        self.query_one(ValuesPane).toggle_scientific()
+
+    # Copying
+
+    def action_copy_expression(self) -> None:
+        """Copies the PyTorch expression of the row under the cursor."""
+        opened, row = self.opened, self.query_one(TreePane).row
+        if opened is None or row < 0:
+            return
+        text = expression(opened, row)
+        if not text:
+            self.say("PyTorch has no expression that reaches this")
+            return
+        self._copy(text)
+
+    def action_copy_command(self) -> None:
+        """Copies the command that opens this target at this row."""
+        import shlex
+
+        from paramtui.core.lookup import name_of_row
+
+        opened, row = self.opened, self.query_one(TreePane).row
+        if opened is None:
+            return
+        words = ["paramtui", opened.listing.target]
+        if row > 0:
+            words += ["--at", name_of_row(opened.tree, row)]
+            aim = self.query_one(ValuesPane).aim
+            if aim is not None and aim.moved:
+                words += ["--index", aim.index_text(str(aim.top), str(aim.left))]
+        self._copy(" ".join(shlex.quote(word) for word in words))
+
+    def _copy(self, text: str) -> None:
+        # By OSC 52, which reaches the clipboard of the terminal even over SSH.
+        self.app.copy_to_clipboard(text)
+        self.say(f"copied: {text}")
+
+    # Names
+
+    def go_to_name(self, name: str) -> None:
+        """Puts the cursor on the row with a dotted name or key path."""
+        from paramtui.core.lookup import rows_named
+
+        opened = self.opened
+        if opened is None:
+            return
+        rows = rows_named(opened.tree, name)
+        if not rows:
+            self.say(f"nothing is named {name}")
+            return
+        self.query_one(TreePane).go_to_row(rows[0])
+        if len(rows) > 1:
+            self.say(f"{len(rows)} rows are named {name}; this is the first")
+
+    def go_to_index(self, text: str) -> None:
+        """Goes to an index of the tensor that is shown, or says why not."""
+        try:
+            self.query_one(ValuesPane).go_to(text)
+        except ParamtuiError as error:
+            self.say(str(error))

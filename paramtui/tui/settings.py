@@ -1,0 +1,109 @@
+"""A person's settings, from a TOML file in their configuration directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from paramtui.core.text import safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+THEMES: Final = ("dark", "light", "ansi")
+MAX_PRECISION: Final = 12
+MAX_BYTES: Final = 1_000_000
+
+
+class Settings(NamedTuple):
+    """What a person can choose.
+
+    Attributes:
+        theme: One of `THEMES`.
+        precision: Digits of a float, 1 to `MAX_PRECISION`.
+        heatmap: Whether numbers are shown as colours at first.
+        scientific: Whether floats are shown in powers of ten at first.
+        mouse: Whether the program takes the mouse from the terminal.
+        animation: Whether anything moves by itself.
+        keys: Keys by the ids of actions.
+        problems: Sentences about what in the file was not understood; defaults hold there.
+    """
+
+    theme: str = "dark"
+    precision: int = 4
+    heatmap: bool = False
+    scientific: bool = False
+    mouse: bool = True
+    animation: bool = True
+    keys: Mapping[str, str] = {}
+    problems: tuple[str, ...] = ()
+
+
+def config_path() -> Path:
+    """Where the file lies: ``$XDG_CONFIG_HOME/paramtui/config.toml``."""
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")  # noqa: PTH111, PTH118
+    return Path(home, "paramtui", "config.toml")
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Reads the file; whatever is wrong with it becomes a sentence in `Settings.problems`."""
+    place = path or config_path()
+    try:
+        with place.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        return Settings(problems=(f"{safe_text(str(place))}: {error.strerror or error}",))
+    if len(data) > MAX_BYTES:
+        return Settings(problems=(f"{safe_text(str(place))}: is larger than {MAX_BYTES:,} bytes",))
+    import tomllib
+
+    try:
+        found = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        return Settings(problems=(f"{safe_text(str(place))}: {safe_text(str(error))}",))
+    return _checked(found, safe_text(str(place)))
+
+
+def _checked(found: dict[str, object], place: str) -> Settings:
+    """The settings that are understood, and words about the others."""
+    problems: list[str] = []
+    chosen: dict[str, object] = {}
+    for name, value in found.items():
+        problem = _problem(name, value)
+        if problem:
+            problems.append(f"{place}: {safe_text(name)}: {problem}")
+        elif name != "keys":
+            chosen[name] = value
+    table = found.get("keys")
+    keys: dict[str, str] = {}
+    if isinstance(table, dict):
+        for action, bound in table.items():
+            if isinstance(bound, str):
+                keys[action] = bound
+            elif isinstance(bound, list) and bound and all(isinstance(key, str) for key in bound):
+                keys[action] = ",".join(bound)
+            else:
+                problems.append(f'{place}: keys.{safe_text(action)}: write keys as text, for example "f4"')
+    return Settings(keys=keys, problems=tuple(problems))._replace(**chosen)  # type: ignore[arg-type]
+
+
+def _problem(name: str, value: object) -> str:
+    """What is wrong with a setting; empty for nothing."""
+    if name == "keys":
+        return "" if isinstance(value, dict) else "is a table, [keys], of actions and their keys"
+    if name not in Settings._fields or name == "problems":
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [*Settings._fields[:-1]], 1)
+        return f"there is no such setting{f'; did you mean {near[0]}?' if near else ''}"
+    if name == "theme":
+        return "" if value in THEMES else f"is one of {', '.join(THEMES)}, not {safe_text(repr(value), 40)}"
+    if name == "precision":
+        fits = type(value) is int and 1 <= value <= MAX_PRECISION
+        return (
+            "" if fits else f"is a whole number from 1 to {MAX_PRECISION}, not {safe_text(repr(value), 40)}"
+        )
+    return "" if isinstance(value, bool) else f"is true or false, not {safe_text(repr(value), 40)}"

@@ -1,0 +1,159 @@
+"""How a row of the tree is written: marks, name, and as many facts as there is room for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.cells import cell_len
+
+from paramtui.tui.opened import facts, label, value_of
+from paramtui.tui.widgets.strips import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.style import Style
+
+    from paramtui.core.search import Query
+    from paramtui.tui.opened import Opened
+
+# Deeper rows are not indented further; a name has at least this many cells before facts are shown.
+MAX_INDENT = 12
+MIN_NAME = 14
+MIN_FLAT_NAME = 34
+FACTS = ("shape", "dtype", "size")
+
+
+class RowLook(NamedTuple):
+    """What a row is drawn with.
+
+    Attributes:
+        width: Cells of the line.
+        here: Whether the cursor stands on it.
+        order: What the flat list that it is in is sorted by: its whole name is shown, without indent and
+            arrow. None in a tree.
+        expanded: Whether what lies below is shown.
+        query: What is looked for, to be marked in the name.
+        base: Style of the line.
+        style: Gives the style of a part by its name.
+    """
+
+    width: int
+    here: bool
+    order: str | None
+    expanded: bool
+    query: Query | None
+    base: Style
+    style: Callable[[str], Style]
+
+    @property
+    def flat(self) -> bool:
+        """Whether the row is one of a flat list."""
+        return self.order is not None
+
+
+def gutter(opened: Opened) -> int:
+    """Cells of the marks that stand before every row: cursor, group, problem."""
+    letters = min(max(map(len, opened.letters.values()), default=0), 3)
+    return 1 + letters + opened.problems
+
+
+def indent(opened: Opened, row: int) -> int:
+    """Cells that a row of the tree is moved to the right."""
+    return 2 * min(max(opened.tree.depth[row] - 1, 0), MAX_INDENT)
+
+
+def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
+    """One row as styled pieces of text."""
+    tree, base = opened.tree, look.base
+    tensor = tree.tensor[row]
+    block = tree.is_block(row) and not look.flat
+    marks_width = gutter(opened)
+    marks = opened.letters.get(tensor, "") if tensor >= 0 else ""
+    if opened.problems:
+        unreadable = tensor >= 0 and opened.listing.problem(tensor) is not None
+        marks = marks.ljust(marks_width - 2) + ("?" if unreadable else " ")
+    lead = "" if look.flat else " " * indent(opened, row)
+    if not look.flat:
+        lead += ("▾ " if look.expanded else "▸ ") if block else "  "
+    out = [(">" if look.here else " ", base), (marks.ljust(marks_width - 1), look.style("mark"))]
+    room = max(look.width - marks_width - len(lead) - 1, 1)
+    name = full_label(opened, row) if look.flat else label(opened, row)
+    name_style = look.style("block") if block else base
+    value = None if block else value_of(opened, row)
+    out.append((lead, base))
+    if value is not None and tensor < 0:
+        shown = fit(name, room)
+        out += _marked(opened, row, shown, name, look, name_style)
+        rest = room - cell_len(shown) - 2
+        if rest > 3:
+            out.append(("  " + fit(value, rest), look.style("value")))
+        return out
+    tail = _facts(opened, row, look, room, cell_len(name))
+    shown = fit(name, room - cell_len(tail) - bool(tail))
+    out += _marked(opened, row, shown, name, look, name_style)
+    out.append((" " * (room - cell_len(tail) - cell_len(shown)), name_style))
+    out.append((tail, look.style("facts")))
+    return out
+
+
+def full_label(opened: Opened, row: int) -> str:
+    """The dotted name of a row, safe for a terminal."""
+    from paramtui.core.text import safe_text
+
+    return safe_text(opened.tree.name(row)) if row else label(opened, row)
+
+
+def _marked(
+    opened: Opened, row: int, shown: str, name: str, look: RowLook, style: Style
+) -> list[tuple[str, Style]]:
+    """The name with what was looked for marked in it, where it is shown as it is."""
+    whole = opened.tree.name(row) if look.query is not None else ""
+    if look.query is None or shown != name or not whole.endswith(name):
+        return [(shown, style)]
+    shift = len(whole) - len(name)
+    out: list[tuple[str, Style]] = []
+    at = 0
+    for first, last in look.query.spans(whole):
+        begin, end = max(first - shift, at), last - shift
+        if end <= begin:
+            continue
+        out += [(name[at:begin], style), (name[begin:end], style + look.style("match"))]
+        at = end
+    return [*out, (name[at:], style)]
+
+
+def _facts(opened: Opened, row: int, look: RowLook, room: int, name: int) -> str:
+    """As many facts of a row as there is room for, in columns."""
+    found = facts(opened, row)
+    if look.flat:
+        return _flat_facts(opened, found, look)
+    widest = look.width - gutter(opened) - 1
+    # What the pane has room for on every row, so that columns stay in place.
+    shown = 3
+    while shown and widest - sum(column + 1 for column in opened.columns[:shown]) < MIN_NAME:
+        shown -= 1
+    while shown:
+        texts = found[:shown]
+        if opened.tree.tensor[row] < 0 and len(found) > shown:
+            texts = found[len(found) - shown :]
+        texts += [""] * (shown - len(texts))
+        tail = _columns(texts, opened.columns[:shown]).lstrip()
+        if name + cell_len(tail) + 2 <= room:
+            return tail
+        shown -= 1
+    return ""
+
+
+def _flat_facts(opened: Opened, found: list[str], look: RowLook) -> str:
+    """The facts that leave whole names most of the room; what the list is sorted by stays longest."""
+    places = sorted(range(3), key=lambda place: (FACTS[place] != look.order, place))
+    while places and look.width - sum(opened.columns[place] + 1 for place in places) < MIN_FLAT_NAME:
+        places.pop()
+    places.sort()
+    return _columns([found[place] for place in places], [opened.columns[place] for place in places])
+
+
+def _columns(texts: Sequence[str], columns: Sequence[int]) -> str:
+    parts = [fit(text, column).rjust(column) for text, column in zip(texts, columns, strict=True)]
+    return " ".join(parts)

@@ -1,0 +1,87 @@
+"""Panels that say what they will show, and the line of tabs where one panel is seen at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+from textual.message import Message
+from textual.widgets import Static
+
+if TYPE_CHECKING:
+    from textual import events
+
+    from paramtui.core.listing import Listing
+
+PANELS: Final = ("values", "gradient", "distribution")
+
+
+def gradient_note(listing: Listing) -> str:
+    """Why there is no gradient here, and what will be."""
+    reason = listing.reasons.get("gradients", "this source has no gradients")
+    moments = any(kind == "optimizer" for kind in listing.kind)
+    return (
+        f"{reason[:1].upper()}{reason[1:]}: after a backward pass of a model the grid of .grad stands here."
+        + (" Adam's moments lie under the optimizer's state in the tree." if moments else "")
+    )
+
+
+def distribution_note(listing: Listing) -> str:
+    """Why there is no distribution yet, and what will be."""
+    reason = listing.reasons.get("statistics", "statistics are not available yet")
+    return (
+        f"{reason[:1].upper()}{reason[1:]}: a histogram of all elements, with min, max, mean, std,"
+        " zeros, NaN and infinities, will stand here."
+    )
+
+
+class NotePanel(Static):
+    """A panel without content, which says why."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(id=name, markup=False, classes="note-panel")
+        self.border_title = name.capitalize()
+
+    def say(self, words: str) -> None:
+        """Replaces what it says."""
+        self.update(Text(words))
+
+
+class TabLine(Static):
+    """The names of the panels; the one that is seen is marked."""
+
+    class Picked(Message):
+        """A person clicked a tab."""
+
+        def __init__(self, panel: str) -> None:
+            super().__init__()
+            self.panel = panel
+
+    def __init__(self) -> None:
+        super().__init__(id="tabs", markup=False)
+        self._panel = PANELS[0]
+
+    def show_panel(self, panel: str) -> None:
+        """Marks a tab."""
+        if panel != self._panel:
+            self._panel = panel
+            self.refresh()
+
+    def render(self) -> Text:
+        """``[1 Values]  2 Gradient   3 Distribution``."""
+        line = Text(no_wrap=True, overflow="crop", end="")
+        for number, panel in enumerate(PANELS, start=1):
+            here = panel == self._panel
+            words = f"{number} {panel.capitalize()}"
+            line.append(f"[{words}]" if here else f" {words} ", style="bold reverse" if here else "")
+            line.append(" ")
+        return line
+
+    def on_click(self, event: events.Click) -> None:
+        """Picks the tab under the mouse."""
+        at = 0
+        for number, panel in enumerate(PANELS, start=1):
+            at += len(f" {number} {panel} ") + 1
+            if event.x < at:
+                self.post_message(self.Picked(panel))
+                return
