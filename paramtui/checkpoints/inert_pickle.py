@@ -28,14 +28,21 @@ class Pickle:
         end: Byte after STOP.
         globals: Every global that the pickle names, by full name.
         storage_ids: Every persistent id, in the order of the file.
+        protocol: Its protocol, 0 to 5.
     """
 
-    __slots__ = ("end", "globals", "root", "storage_ids")
+    __slots__ = ("end", "globals", "protocol", "root", "storage_ids")
 
     def __init__(
-        self, root: object, end: int, global_refs: list[GlobalRef], storage_ids: list[object]
+        self,
+        root: object,
+        end: int,
+        global_refs: list[GlobalRef],
+        storage_ids: list[object],
+        protocol: int,
     ) -> None:
         self.root = root
+        self.protocol = protocol
         self.end = end
         self.storage_ids = storage_ids
         self.globals = sorted({ref.full_name for ref in global_refs})
@@ -78,6 +85,8 @@ class _Machine:
         self.wants = 0
         self.refs: dict[tuple[str, str], GlobalRef] = {}
         self.pids: list[object] = []
+        # Protocols 0 and 1 have no mark; only 0 remembers objects by text.
+        self.protocol = 1
 
     def reference(self, module: object, name: object) -> GlobalRef:
         if type(module) is not str or type(name) is not str:
@@ -179,6 +188,7 @@ class _Machine:
                             raise FormatError(
                                 f"pickle protocol {data[pos]} at byte {pos:,} is not one of 0 to 5"
                             )
+                        self.protocol = data[pos]
                         pos += 1
                     elif op == 0x95:  # FRAME
                         length = _UINT8(data, pos)[0]
@@ -243,7 +253,7 @@ class _Machine:
                     stack.append(_FLOAT8(data, pos)[0])
                     pos += 8
                 elif op == 0x2E:  # . STOP
-                    return Pickle(stack.pop(), pos, list(self.refs.values()), pids)
+                    return Pickle(stack.pop(), pos, list(self.refs.values()), pids, self.protocol)
                 else:
                     self.pos = pos
                     pos, stack = self.rare(op, pos, stack, marks, memo)
@@ -381,6 +391,7 @@ class _Machine:
         elif op == 0x70:  # p PUT
             line, pos = self.line(pos)
             memo[memo_key(line, pos)] = stack[-1]
+            self.protocol = min(self.protocol, 0)
         elif op in (0x82, 0x83, 0x84):  # EXT1, EXT2, EXT4
             width = {0x82: 1, 0x83: 2, 0x84: 4}[op]
             raw, pos = self.take(pos, width)

@@ -309,9 +309,7 @@ def _items(items: list[object], kind: str, step: int = ITEM) -> list[_Child]:
     children: list[_Child] = []
     for index in range(0, len(items) - 1, 2):
         key = items[index]
-        if type(key) is bytes:
-            key = key.decode("utf-8", "backslashreplace")
-        elif type(key) not in (str, int):
+        if type(key) not in (str, int, bytes):
             key = _key(key)
         below = "optimizer" if optimizer and key == "state" else kind
         children.append((key, step, items[index + 1], below))

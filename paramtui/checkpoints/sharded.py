@@ -155,7 +155,7 @@ def _open_shards(
                 append_listing(listing, runs, opened, shard)
                 formats.add("torch-sharded")
                 added = opened.listing
-                listing.shards.append(Shard(first_node, path, added.format, added.globals))
+                listing.shards.append(Shard(first_node, path, added.format, added.globals, added.protocol))
             except ParamtuiError as error:
                 failures.append(error)
                 listing.warnings.append(

@@ -158,7 +158,7 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
         little = machine.get("little_endian") if type(machine) is Pairs else True
         pickle = row.next()
         keys = _storage_keys(row, listing)
-        listing.globals = pickle.globals
+        listing.globals, listing.protocol = pickle.globals, pickle.protocol
         storages = LegacyStorages(listing, file, row.pos, keys, big_endian=little is False)
         storages.itemsizes = _itemsizes(pickle.storage_ids)
         ObjectWalker(listing, storages).walk(pickle.root)

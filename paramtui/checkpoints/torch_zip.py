@@ -127,7 +127,7 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
         except FormatError as error:
             raise FormatError(error.what, where=f"{file.path}, {safe_text(main)}") from None
         del content
-        listing.globals = pickle.globals
+        listing.globals, listing.protocol = pickle.globals, pickle.protocol
         ObjectWalker(listing, storages).walk(pickle.root)
     return CheckpointSource(listing, storages.runs)
 

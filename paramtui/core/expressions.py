@@ -1,48 +1,31 @@
 """One line of Python that reaches what a row of the tree stands for, with PyTorch and its file.
 
 The line is for people to copy: all that comes from the file stands in it as escaped literals, so it
-is printable whatever the file says. Which files ``torch.load`` refuses by default follows
-``torch/_weights_only_unpickler.py`` of PyTorch 2.13.
+is printable whatever the file says.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from keyword import iskeyword
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from paramtui.core.listing import ATTRIBUTE, BUFFER, ITEM, PARAMETER, ROOT, SUBMODULE, Shard
+from paramtui.core.literals import MAX_TEXT, is_name, is_text, literal, literal_text
+from paramtui.core.torch_loading import refused_by_default
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from paramtui.core.listing import Key, Listing
+    from paramtui.core.listing import Listing
     from paramtui.core.tree import Tree
 
-MAX_TEXT: Final = 4000
 MAX_STEPS: Final = 1000
 MAX_SHARDS: Final = 3
 MAX_SHARDED_TEXT: Final = 300
-# Longer integers are written as LONG4, which the restricted unpickler does not know.
-_MAX_LOADED_BITS: Final = 255 * 8 - 1
-_MAX_LITERAL_BITS: Final = 10_000
 # How the words end that stand for a key without a literal.
 _ENDS: Final = (")", "…", "'")
 # A dotted block with entries of several containers: no one dict holds it.
 _MIXED: Final = -2
 
-# The last two of torch's are allowed as soon as it is imported.
-_ALLOWED: Final = (
-    r"_codecs\.encode|builtins\.(bytearray|complex|set)|collections\.(Counter|OrderedDict)|torch\.("
-    r"(cuda\.)?(sparse\.)?(BFloat16|Bool|Byte|Char|(Complex)?(Double|Float)|Half|Int|Long|Short)(Storage|Tensor)"
-    r"|Q(Int32|Int8|UInt2x4|UInt4x2|UInt8)Storage|storage\.(Typed|Untyped)Storage|Size|Tensor|device|bool"
-    r"|b?float\d+(_\w+)?|(bits|complex|q?u?int)\d+(x\d)?|per_(channel|tensor)_\w+|nn\.parameter\.Parameter"
-    r"|serialization\._get_layout|_tensor\._rebuild_from_type_v2|_utils\._rebuild_(device_tensor_from_cpu_tensor"
-    r"|device_tensor_from_numpy|meta_tensor_no_storage|nested_tensor|parameter(_with_state)?|qtensor"
-    r"|sparse_tensor|tensor(_v2|_v3)?|wrapper_subclass)|nested\._internal\.nested_tensor\."
-    r"(_rebuild_njt|NestedTensor)|distributed\._mesh_layout\._(Flat|Mesh)Layout)"
-)
 # What torch.nn.Module has itself, and a dot would find before a child.
 _MODULE_NAMES: Final = (
     " T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double"
@@ -129,7 +112,9 @@ _BLOCKS: WeakKeyDictionary[Tree, _Blocks] = WeakKeyDictionary()
 def _facts(listing: Listing) -> _Facts:
     found = _FACTS.get(listing)
     if found is None:
-        shards = listing.shards or [Shard(0, listing.target, listing.format, listing.globals)]
+        shards = listing.shards or [
+            Shard(0, listing.target, listing.format, listing.globals, listing.protocol)
+        ]
         found = _FACTS[listing] = _Facts(shards, [shard.first_node for shard in shards], {}, [])
     return found
 
@@ -169,7 +154,7 @@ def _find_blocks(tree: Tree, listing: Listing) -> _Blocks:
     for holder, key in zip(above, listing.node_key, strict=True):
         if type(key) is not str:
             unlike_text.add(holder)
-        elif key in names or (key[-1:] in _ENDS and not _is_text(key, names)):
+        elif key in names or (key[-1:] in _ENDS and not is_text(key, names)):
             unlike_text.add(holder)
             undotted.setdefault(holder, []).append(key)
         elif "." in key and "" in key.split("."):
@@ -190,7 +175,7 @@ def _opening(listing: Listing, index: int) -> str:
 
 
 def _load(listing: Listing, shard: Shard, end: int) -> str:
-    path = _literal_text(shard.path)
+    path = literal_text(shard.path)
     if shard.format == "safetensors":
         # safetensors refuses a file as a whole for any tensor that it cannot read.
         broken = any(
@@ -199,59 +184,12 @@ def _load(listing: Listing, shard: Shard, end: int) -> str:
         )
         return "" if broken else f"safetensors.torch.load_file({path})"
     if shard.format in ("torch-zip", "torch-legacy"):
-        protocol = _protocol(shard.path)
-        if protocol == 0:
+        if shard.protocol == 0:
             return ""
-        refused = not _allowed(shard.globals) or _unknown_opcodes(listing, shard, end, protocol)
+        refused = refused_by_default(listing, shard, end)
         return f"torch.load({path}, weights_only=False)" if refused else f"torch.load({path})"
     call = {"torchscript": "torch.jit.load", "torch-export": "torch.export.load"}.get(shard.format)
     return f"{call}({path})" if call else ""
-
-
-def _allowed(names: Iterable[str]) -> bool:
-    """Whether ``torch.load`` takes all these globals by default."""
-    import re  # only the first line of a file needs it
-
-    return all(map(re.compile(_ALLOWED).fullmatch, names))
-
-
-def _protocol(path: str) -> int:
-    """Pickle protocol of a torch.save file; 2, as nearly all have, where it is not told easily."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123  pathlib costs milliseconds at start
-            head = file.read(4096)
-    except (OSError, ValueError):
-        return 2
-    begin = 0
-    if head[:4] == b"PK\x03\x04":
-        # The first record of such an archive is data.pkl, stored as it is.
-        name_end = 30 + int.from_bytes(head[26:28], "little")
-        begin = name_end + int.from_bytes(head[28:30], "little")
-        if head[8:10] != b"\0\0" or not head[30:name_end].endswith(b"data.pkl"):
-            return 2
-    if head[begin : begin + 1] == b"\x80":
-        return head[begin + 1] if begin + 1 < len(head) else 2
-    # Without a mark of its protocol it is 0 or 1; these differ in how they remember an object.
-    return 0 if b"p0\n" in head[begin:] or head[begin:].startswith(b"L119547037146038801333356L\n.I") else 1
-
-
-def _unknown_opcodes(listing: Listing, shard: Shard, end: int, protocol: int) -> bool:
-    """Whether a pickle has opcodes that the restricted unpickler does not know."""
-    # Protocol 1 writes the marks of tensors and of the older format as text.
-    if protocol >= 4 or (protocol == 1 and (len(listing) > 0 or shard.format == "torch-legacy")):
-        return True
-    for node, _, value in listing.values:
-        if shard.first_node <= node < end:
-            for item in value if isinstance(value, list) else (value,):
-                if isinstance(item, bool):
-                    unknown = protocol == 1
-                elif isinstance(item, int):
-                    unknown = item.bit_length() > _MAX_LOADED_BITS
-                else:
-                    unknown = isinstance(item, bytes) and protocol == 3
-                if unknown:
-                    return True
-    return False
 
 
 def _reach(listing: Listing, node: int) -> str:
@@ -269,20 +207,20 @@ def _reach(listing: Listing, node: int) -> str:
     shard = facts.shards[index]
     is_safetensors = shard.format == "safetensors"
     if is_safetensors and chain and listing.node_key[chain[0]] == "__metadata__":
-        text = f'safetensors.safe_open({_literal_text(shard.path)}, "pt").metadata()'
+        text = f'safetensors.safe_open({literal_text(shard.path)}, "pt").metadata()'
         chain = chain[1:]
     for at in chain:
         step, key = listing.node_step[at], listing.node_key[at]
         if step == ITEM:
-            literal = _literal(key)
+            written = literal(key)
             known_text = is_safetensors or type(key) is not str
-            if not literal or not (known_text or _is_text(key, shard.globals)):
+            if not written or not (known_text or is_text(key, shard.globals)):
                 return ""
-            text = f"{text}[{literal}]"
+            text = f"{text}[{written}]"
         elif type(key) is not str:
             return ""
         elif step == ATTRIBUTE:
-            text = f"{text}.{key}" if _is_name(key) else f"getattr({text}, {_literal_text(key)})"
+            text = f"{text}.{key}" if is_name(key) else f"getattr({text}, {literal_text(key)})"
         elif step in _CHILDREN:
             text += _child(listing, at, step, key)
         else:
@@ -297,15 +235,15 @@ def _child(listing: Listing, node: int, step: int, name: str) -> str:
     numbered, keyed, method, table = _CHILDREN[step]
     parent = listing.node_parent[node]
     kind = listing.node_class.get(parent, "").removeprefix(_CONTAINER)
-    literal = _literal_text(name)
+    written = literal_text(name)
     # get_submodule and its like split names at dots and find attributes of the class first.
     if f" {name} " in _MODULE_NAMES or "." in name or not name or name.startswith("__"):
-        return f".{table}[{literal}]"
+        return f".{table}[{written}]"
     if kind in numbered and parent in _numbered(listing):
         return f"[{name}]"
     if kind == keyed:
-        return f"[{literal}]"
-    return f".{name}" if _is_name(name) else f".{method}({literal})"
+        return f"[{written}]"
+    return f".{name}" if is_name(name) else f".{method}({written})"
 
 
 def _numbered(listing: Listing) -> frozenset[int]:
@@ -336,7 +274,7 @@ def _exported(listing: Listing, tree: Tree, row: int) -> str:
     if record is None:
         return ""
     held = "constants" if "/data/constants/" in record else "state_dict"
-    text = f"{text}.{held}[{_literal_text(str(listing.node_key[tree.node[row]]))}]"
+    text = f"{text}.{held}[{literal_text(str(listing.node_key[tree.node[row]]))}]"
     return text if len(text) <= MAX_TEXT else ""
 
 
@@ -355,7 +293,7 @@ def _dotted(listing: Listing, tree: Tree, row: int, blocks: _Blocks) -> str:
         return ""
     if labels and any(key.startswith(prefix) for key in blocks.undotted.get(holder, ())):
         return ""
-    condition = f" if k.startswith({_literal_text(prefix)})" if labels else ""
+    condition = f" if k.startswith({literal_text(prefix)})" if labels else ""
     if labels and holder in blocks.unlike_text:
         condition = condition.replace(" if ", " if isinstance(k, str) and ", 1)
     if listing.shards and holder == ROOT:
@@ -380,61 +318,10 @@ def _over_shards(listing: Listing, bits: int, condition: str) -> str:
     if len(calls) == 1:
         call = calls[0]
         return f"{{k: v for k, v in {call}.items(){condition}}}" if call and condition else call
-    paths = [_literal_text(shards[index].path) for index in chosen]
+    paths = [literal_text(shards[index].path) for index in chosen]
     loads = {call.replace(path, "f", 1) for call, path in zip(calls, paths, strict=True)}
     load = loads.pop()
     if loads or not load:
         return ""
     text = f"{{k: v for f in ({', '.join(paths)}) for k, v in {load}.items(){condition}}}"
     return text if len(text) <= MAX_SHARDED_TEXT else ""
-
-
-def _is_name(text: str) -> bool:
-    """Whether text can stand after a dot. Python changes some letters outside ASCII there."""
-    return text.isascii() and text.isidentifier() and not iskeyword(text)
-
-
-def _is_text(key: Key, names: Iterable[str]) -> bool:
-    """Whether a key is text of the file and not words about a key that has no literal."""
-    if type(key) is not str:
-        return False
-    if key == "…" or key.endswith("(…)") or (key[:15] == "'an integer of " and key.endswith("digits'")):
-        return False
-    about_tuple = key.startswith("(") and key.endswith(")")
-    return not any(key == name or (about_tuple and name in key) for name in names) and not (
-        about_tuple and "…" in key
-    )
-
-
-def _literal(key: Key) -> str:
-    """A key as Python writes it; empty where it has no literal that is equal to it."""
-    if type(key) is str:
-        return _literal_text(key)
-    if key is None or type(key) in (bool, bytes):
-        return repr(key)
-    if type(key) is int:
-        return repr(key) if key.bit_length() <= _MAX_LITERAL_BITS else ""
-    if type(key) is float:
-        # Not-a-number is equal to nothing; Python has no literal for infinity but an overflow.
-        return "" if key != key else repr(key).replace("inf", "1e999")  # noqa: PLR0124
-    if type(key) is tuple:
-        parts = [_literal(part) if type(part) is not str or _is_text(part, ()) else "" for part in key]
-        return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})" if all(parts) else ""
-    return ""
-
-
-def _literal_text(text: str) -> str:
-    """Text in double quotes, all that is not plainly visible escaped."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    import unicodedata  # only odd names need it
-
-    out: list[str] = []
-    for char in text[: MAX_TEXT + 1]:
-        if char in '"\\':
-            out.append("\\" + char)
-        elif char.isprintable() and not unicodedata.combining(char):
-            out.append(char)
-        else:
-            out.append(char.encode("unicode_escape").decode())
-    return f'"{"".join(out)}"'

@@ -125,13 +125,14 @@ class Shard(NamedTuple):
         first_node: Its first node.
         path: Where it lies; empty for what is put together from all of them.
         format: Its own format, as in `Listing.format`.
-        globals: As `Listing.globals`, of this file alone.
+        globals, protocol: As those of `Listing`, of this file alone.
     """
 
     first_node: int
     path: str
     format: str
     globals: list[str]
+    protocol: int = 2
 
 
 class Totals(NamedTuple):
@@ -162,6 +163,7 @@ class Listing:
         locations: Runs of bytes by index.
         shards: The files of a checkpoint in several, in the order of their nodes; empty for one file.
         globals: Names of classes and functions that the file's pickles mention; none was touched.
+        protocol: Of the pickle that holds the object, where there is one.
         warnings: What a person should know about the file as a whole.
         reasons: Abilities that this source lacks, and why, in words for a person.
         disjoint: The format promises that no two tensors overlap, and the reader checked it.
@@ -190,6 +192,7 @@ class Listing:
         self.locations: list[Location] = []
         self.shards: list[Shard] = []
         self.globals: list[str] = []
+        self.protocol = 2
         self.warnings: list[str] = []
         self.reasons: dict[str, str] = {}
         self.disjoint = False

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 MAX_SHOWN = 200
 MAX_COMBINING = 4
+MAX_INTEGER_BITS = 10_000
 
 # Letters that a terminal draws as nothing, or that turn the direction of what follows.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -52,6 +53,9 @@ def key_text(key: object) -> str:
         return key
     if type(key) is bytes:
         return key.decode("utf-8", "backslashreplace")
+    if type(key) is int and key.bit_length() > MAX_INTEGER_BITS:
+        # Python refuses to write integers of more than 4,300 digits.
+        return f"an integer of {key.bit_length():,} bits"
     return repr(key)
 
 

@@ -463,7 +463,7 @@ def test_protocol_0_has_no_line_since_torch_cannot_load_its_storages(save: Save)
 def test_the_globals_that_load_by_default_are_those_of_torch() -> None:
     from torch import _weights_only_unpickler as restricted
 
-    from paramtui.core.expressions import _allowed
+    from paramtui.core.torch_loading import _allowed
 
     names = set(restricted._get_allowed_globals())
     assert [name for name in names if not _allowed([name])] == []
@@ -603,3 +603,14 @@ def test_the_cost_of_a_line_does_not_grow_with_the_file() -> None:
     for column in ("node_parent", "node_key", "node", "values"):
         setattr(listing, column, Uncountable(getattr(listing, column)))
     assert all(expression(listing, tree, row) for row in range(len(tree)))
+
+
+def test_keys_of_bytes_are_written_as_bytes(save: Save) -> None:
+    path = save({b"w": torch.ones(2), "w": torch.zeros(2)}, pickle_protocol=4)
+    _, _, texts = lines(path)
+    assert sorted(run(text).sum().item() for text in texts[1:]) == [0.0, 2.0]
+
+
+def test_a_key_of_too_many_digits_to_print_is_named_by_its_size(save: Save) -> None:
+    tree = Tree(opened(save({1 << 20_000: torch.ones(2)})).listing)
+    assert tree.label[1] == "an integer of 20,001 bits"
