@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from paramtui.core.layer_text import layer_text
 from paramtui.core.text import safe_text, shape_text
 
 if TYPE_CHECKING:
@@ -17,24 +18,15 @@ if TYPE_CHECKING:
 MAX_LINES: Final = 400
 MAX_DEPTH: Final = 24
 
-# Attributes that a layer's extra_repr() writes by place, and those written only if not the default.
-_PLAIN: Final = {
-    "Linear": (("in_features=", "out_features="), ()),
-    "Bilinear": (("in1_features=", "in2_features=", "out_features="), ()),
-    "Embedding": (("num_embeddings", "embedding_dim"), (("padding_idx", None), ("max_norm", None))),
-    "EmbeddingBag": (("num_embeddings", "embedding_dim"), (("padding_idx", None), ("max_norm", None))),
-    "LayerNorm": (("normalized_shape", "eps=", "elementwise_affine="), ()),
-    "RMSNorm": (("normalized_shape", "eps=", "elementwise_affine="), ()),
-    "GroupNorm": (("num_groups", "num_channels", "eps=", "affine="), ()),
-    "Dropout": (("p=", "inplace="), ()),
-    "ReLU": ((), (("inplace", False),)),
-    "Flatten": (("start_dim=", "end_dim="), ()),
-    "MaxPool2d": (("kernel_size=", "stride=", "padding=", "dilation=", "ceil_mode="), ()),
-} | {
-    f"BatchNorm{n}d": (("num_features", "eps=", "momentum=", "affine=", "track_running_stats="), ())
-    for n in (1, 2, 3)
+_LIST: Final = "torch.nn.modules.container.ParameterList"
+_DICT: Final = "torch.nn.modules.container.ParameterDict"
+# What ``Tensor.type()`` calls a dtype.
+_TYPES: Final = {
+    "float32": "FloatTensor",
+    "float64": "DoubleTensor",
+    "float16": "HalfTensor",
+    "bfloat16": "BFloat16Tensor",
 }
-_BIASED: Final = ("Linear", "Bilinear")
 
 
 def block_text(tree: Tree, row: int) -> list[str]:
@@ -66,37 +58,25 @@ def _values(tree: Tree, row: int) -> dict[str, object]:
 
 def extra_repr(tree: Tree, row: int) -> str:
     """The arguments that a layer's ``extra_repr()`` gives, as far as the file holds them."""
-    name = _short_class(tree, row)
-    known = _PLAIN.get(name)
-    values = _values(tree, row)
-    if known is None:
-        shown = [f"{key}={_literal(value)}" for key, value in values.items() if key != "training"]
-        return ", ".join(shown[:8])
-    parts: list[str] = []
-    for key in known[0]:
-        attribute = key.removesuffix("=")
-        if attribute in values:
-            parts.append(f"{key if key.endswith('=') else ''}{_literal(values[attribute])}")
-    parts += [
-        f"{key}={_literal(values[key])}"
-        for key, default in known[1]
-        if key in values and values[key] != default
-    ]
-    if name in _BIASED:
-        has_bias = any(
-            tree.label[child] == "bias" and tree.tensor[child] >= 0 for child in tree.children(row)
-        )
-        parts.append(f"bias={has_bias}")
-    return ", ".join(parts)
+    bias = any(tree.label[child] == "bias" and tree.tensor[child] >= 0 for child in tree.children(row))
+    return layer_text(tree.class_name(row) or "", _values(tree, row), bias=bias)
 
 
-def _literal(value: object) -> str:
-    if isinstance(value, list):
-        inside = ", ".join(_literal(item) for item in value[:8])
-        return f"({inside}{',' if len(value) == 1 else ''}{', …' if len(value) > 8 else ''})"
-    if isinstance(value, int) and value.bit_length() > 1000:
-        return "…"
-    return safe_text(str(value), 40)
+def _parameters(tree: Tree, row: int) -> list[str]:
+    """The lines of a ParameterList or ParameterDict; of no other class any."""
+    kind = tree.class_name(row)
+    if kind not in (_LIST, _DICT):
+        return []
+    listing = tree.listing
+    lines: list[str] = []
+    for child in tree.children(row)[: MAX_LINES + 1]:
+        tensor = tree.tensor[child]
+        if tensor >= 0:
+            dtype = safe_text(listing.dtype[tensor], 40)
+            size = "x".join(map(str, listing.shape[tensor]))
+            words = f"torch.{dtype if kind == _LIST else _TYPES.get(dtype, dtype)} of size {size}"
+            lines.append(f"({safe_text(tree.label[child], 80)}): Parameter containing: [{words}]")
+    return lines
 
 
 def _write(tree: Tree, row: int, lead: str, lines: list[str], depth: int) -> None:
@@ -115,6 +95,13 @@ def _write(tree: Tree, row: int, lead: str, lines: list[str], depth: int) -> Non
         if (_is_module(tree, child) if module else tree.tensors[child] or _is_module(tree, child))
     ]
     extra = extra_repr(tree, row) if module else ""
+    parameters = _parameters(tree, row) if module else []
+    if len(parameters) == 1:
+        lines.append(f"{indent}{lead}{name}(  {parameters[0]})")
+        return
+    if parameters:
+        lines += [f"{indent}{lead}{name}(", *(f"{indent}    {line}" for line in parameters), f"{indent})"]
+        return
     if not below:
         lines.append(f"{indent}{lead}{name}({extra})")
         return
