@@ -35,7 +35,10 @@ def note_recent(target: str) -> None:
     import json
     import tempfile
 
-    wanted = os.path.abspath(target) if os.path.exists(target) else target  # noqa: PTH100, PTH110
+    wanted = target
+    # The working directory may be gone.
+    with contextlib.suppress(OSError, ValueError):
+        wanted = os.path.abspath(target) if os.path.exists(target) else target  # noqa: PTH100, PTH110
     targets = [wanted, *(other for other in recent_targets(KEPT) if other != wanted)][:KEPT]
     path = _path()
     folder = os.path.dirname(path)  # noqa: PTH120

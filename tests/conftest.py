@@ -26,6 +26,15 @@ class Save(Protocol):
         """Writes `obj` and returns the path."""
 
 
+@pytest.fixture(autouse=True)
+def _own_directories(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the settings and the recent targets of whoever runs the tests out of them."""
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / name.lower()))
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
     """Saves an object with ``torch.save`` and returns the file."""

@@ -7,14 +7,16 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 MAX_ENTRIES: Final = 5000
 MAX_SECONDS: Final = 0.5
 MAX_DEPTH: Final = 2
-MAX_INDEX: Final = 64 << 20
-_SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".pt2", ".bin")
-_SKIPPED: Final = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "build", "dist"})
+# The index of 91,000 tensors takes 9 MB and a tenth of a second.
+MAX_INDEX: Final = 16 << 20
+_SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".pt2", ".torch", ".bin")
+_BIN_FORMATS: Final = ("torch_zip", "torch_legacy")
+_SKIPPED: Final = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})
 
 
 class Found(NamedTuple):
@@ -39,8 +41,13 @@ class _Limit:
         self._end = time.monotonic() + MAX_SECONDS
 
     def reached(self) -> bool:
+        """Whether the search ends; for each entry that is looked at."""
         self._left -= 1
-        return self._left < 0 or time.monotonic() > self._end
+        return self._left < 0 or self.late()
+
+    def late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() > self._end
 
 
 def checkpoints_here(directory: str, limit: int = 200) -> list[Found]:
@@ -51,7 +58,10 @@ def checkpoints_here(directory: str, limit: int = 200) -> list[Found]:
     while folders and not bound.reached():
         folder, depth = folders.pop(0)
         files, below = _listed(folder, bound)
-        out += _checkpoints(files, lambda path: os.path.relpath(path, directory))
+        if depth and any(os.path.basename(path) == "pyvenv.cfg" for path, _ in files):  # noqa: PTH119
+            continue
+        start = len(os.path.join(directory, ""))  # noqa: PTH118
+        out += [found._replace(label=found.path[start:]) for found in _checkpoints(files, bound)]
         if depth < MAX_DEPTH:
             folders += [(path, depth + 1) for path in below]
     return sorted(out, key=lambda found: found.label)[:limit]
@@ -72,7 +82,7 @@ def hub_checkpoints(limit: int = 200) -> list[Found]:
         model = name.removeprefix("models--").replace("--", "/")
         for snapshot in _snapshots(os.path.join(hub, name)):  # noqa: PTH118
             files, _ = _listed(snapshot, bound)
-            found = _checkpoints(files, lambda _: "")
+            found = _checkpoints(files, bound)
             if found:
                 several = len(found) > 1
                 out += [
@@ -80,24 +90,24 @@ def hub_checkpoints(limit: int = 200) -> list[Found]:
                     for one in found
                 ]
                 break
-    return out[:limit]
+    return sorted(out, key=lambda found: found.label)[:limit]
 
 
 def _hub() -> str:
     """The cache's place, as ``huggingface_hub.constants`` finds it."""
     found = os.environ.get("HF_HUB_CACHE")
     if found:
-        return os.path.expanduser(found)  # noqa: PTH111
+        return os.path.expandvars(os.path.expanduser(found))  # noqa: PTH111
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")  # noqa: PTH118
     home = os.environ.get("HF_HOME") or os.path.join(cache, "huggingface")  # noqa: PTH118
-    return os.path.join(os.path.expanduser(home), "hub")  # noqa: PTH111, PTH118
+    return os.path.join(os.path.expandvars(os.path.expanduser(home)), "hub")  # noqa: PTH111, PTH118
 
 
 def _snapshots(model: str) -> Iterator[str]:
     """Directories of a model's snapshots: the one of its main branch, then the others from the newest."""
     folder = os.path.join(model, "snapshots")  # noqa: PTH118
     try:
-        found = [entry.path for entry in os.scandir(folder) if entry.is_dir()]
+        found = [entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
         found.sort(key=os.path.getmtime, reverse=True)
     except OSError:
         return
@@ -128,27 +138,25 @@ def _listed(folder: str, bound: _Limit) -> tuple[list[tuple[str, int]], list[str
                         files.append((entry.path, entry.stat().st_size))
                 except OSError:
                     continue
-    except OSError:
+    except (OSError, ValueError):
         pass
-    if any(os.path.basename(path) == "pyvenv.cfg" for path, _ in files):  # noqa: PTH119
-        return [], []
     return sorted(files), sorted(folders)
 
 
-def _checkpoints(files: list[tuple[str, int]], label: Callable[[str], str]) -> list[Found]:
-    """The checkpoints among the files of one directory: an index stands for its shards."""
+def _checkpoints(files: list[tuple[str, int]], bound: _Limit) -> list[Found]:
+    """The checkpoints among the files of one directory, without labels: an index stands for its shards."""
     out: list[Found] = []
     sizes = dict(files)
     taken: set[str] = set()
     for path in sizes:
-        if path.endswith(".index.json"):
+        if path.endswith(".index.json") and not bound.late():
             shards = _shards(path) & sizes.keys()
             if shards:
                 taken |= shards
-                out.append(Found(path, label(path), sum(sizes[shard] for shard in shards)))
+                out.append(Found(path, "", sum(sizes[shard] for shard in shards)))
     for path, nbytes in files:
         if path not in taken and path.endswith(_SUFFIXES) and nbytes and _opens(path):
-            out.append(Found(path, label(path), nbytes))
+            out.append(Found(path, "", nbytes))
     return out
 
 
@@ -171,14 +179,17 @@ def _opens(path: str) -> bool:
     """Whether a file of a name that many programs use begins like a checkpoint."""
     if not path.endswith(".bin"):
         return True
+    from paramtui.checkpoints.registry import FORMATS, HEAD_BYTES
+
     try:
-        # A link may lead to something that is no file, which must not be waited for.
+        # The file may have become a pipe, which must not be waited for.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return False
     try:
-        return os.read(handle, 4).startswith((b"PK\x03\x04", b"\x80\x02\x8a\x0a"))
+        head = os.read(handle, HEAD_BYTES)
     except OSError:
         return False
     finally:
         os.close(handle)
+    return any(row.matches(head, len(head)) for row in FORMATS if row.module in _BIN_FORMATS)

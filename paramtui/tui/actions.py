@@ -113,6 +113,20 @@ ACTIONS: Final = (
     Action("app", "quit", "quit_now", "ctrl+c,ctrl+q", "ctrl+c", "quit"),
 )
 
+# The keys typed after these go elsewhere, and leaving must work whatever has the focus: they are dealt
+# with before the next key is handed on, since several keys can arrive at once.
+_AHEAD: Final = frozenset(
+    {
+        "screen.find",
+        "screen.filter",
+        "screen.go-to",
+        "screen.other-pane",
+        "app.open",
+        "app.palette",
+        "app.help",
+        "app.quit",
+    }
+)
 # Keys that stand beside each other in the footer are shown as one.
 _PAIRS: Final = {"tree.collapse-all": "tree.expand-all", "values.next-slice": "values.previous-slice"}
 
@@ -125,8 +139,7 @@ def bindings(place: str) -> list[BindingType]:
             action.method,
             action.description,
             show=False,
-            # Leaving must work whatever has the focus.
-            priority=action.slug == "quit",
+            priority=action.id in _AHEAD,
             id=action.id,
         )
         for action in ACTIONS

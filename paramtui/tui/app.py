@@ -14,21 +14,23 @@ from textual import work
 from textual.app import App
 
 from paramtui.errors import OpeningStoppedError, ParamtuiError
-from paramtui.tui.actions import Keys, bindings, known_keys
+from paramtui.tui.actions import ACTIONS, Keys, bindings, known_keys
 from paramtui.tui.home import Home
 from paramtui.tui.opened import prepare
 from paramtui.tui.screens.browse import BrowseScreen
 from paramtui.tui.settings import Settings
+from paramtui.tui.terminal import ascii_only
 from paramtui.tui.watching import OpeningWatch
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from textual.binding import BindingType
     from textual.command import Provider
     from textual.dom import DOMNode
+    from textual.filter import LineFilter
     from textual.screen import Screen
 
     from paramtui.core.source import Opener
@@ -38,6 +40,7 @@ FAILED = 2
 # Nodes of a listing whose tree is built without leaving the screen's thread.
 SMALL = 6000
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+OWN_ACTIONS: Final = frozenset(action.method for action in ACTIONS if action.place == "app")
 # A person's words for Textual's themes.
 THEMES: Final = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
 
@@ -108,9 +111,19 @@ class ParamtuiApp(App[None]):
             self._problems += problems
         self._keymap_wanted = keymap
         self.keys = Keys(keymap)
+        self._plain: LineFilter | None = None
+        if ascii_only(self):
+            from paramtui.tui.plain_letters import PlainLetters
+
+            self._plain = PlainLetters()
         if "SSH_CONNECTION" in os.environ or not self._settings.animation:
             # Each frame of an animation is kilobytes on the line.
             self.animation_level = "none"
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and one that writes ASCII where the terminal shows no more."""
+        filters = super().get_line_filters()
+        return [*filters, self._plain] if self._plain is not None else filters
 
     def get_default_screen(self) -> Screen[None]:
         """The browser."""
@@ -140,7 +153,7 @@ class ParamtuiApp(App[None]):
         target, at, index = self._first
         if target is None:
             _settle()
-            self.action_open_other()
+            self.call_later(self.action_open_other)
         else:
             self._open(target, at, index)
 
@@ -215,12 +228,12 @@ class ParamtuiApp(App[None]):
             self.workers.cancel_group(self, "open")
             self.browser.stopped()
 
-    def action_open_other(self) -> None:
+    async def action_open_other(self) -> None:
         """Offers other targets."""
         from paramtui.tui.screens.open import OpenScreen
 
         if isinstance(self.screen, BrowseScreen):
-            self.push_screen(OpenScreen(self._home), self._chosen)
+            await self.push_screen(OpenScreen(self._home), self._chosen)
 
     def _chosen(self, target: str | None) -> None:
         if target is not None:
@@ -230,11 +243,16 @@ class ParamtuiApp(App[None]):
 
     # Whatever has a key
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Whether a key of the app counts: over other screens and while one types only that for leaving."""
+        browsing = isinstance(self.screen, BrowseScreen) and not self.browser.asking
+        return browsing or action == "quit_now" or action not in OWN_ACTIONS
+
     def action_command_palette(self) -> None:
         """Asks for a name or an action."""
         from textual.command import CommandPalette
 
-        if isinstance(self.screen, BrowseScreen) and not self.browser.asking:
+        if isinstance(self.screen, BrowseScreen):
             self.push_screen(CommandPalette(placeholder="a name to jump to, or what to do"))
 
     async def do(self, action: Action) -> None:
@@ -259,12 +277,12 @@ class ParamtuiApp(App[None]):
         self.theme = self._theme_name()
         self.browser.say(f"{self._theme_word} theme")
 
-    def action_help(self) -> None:
+    async def action_help(self) -> None:
         """Shows the keys."""
         from paramtui.tui.screens.help import HelpScreen
 
         if isinstance(self.screen, BrowseScreen):
-            self.push_screen(HelpScreen(self.browser.place, self.keys))
+            await self.push_screen(HelpScreen(self.browser.place, self.keys))
 
     def action_leave(self) -> None:
         """Goes back where there is something to go back to, else quits."""

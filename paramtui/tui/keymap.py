@@ -6,6 +6,7 @@ refused instead, with both actions named.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from paramtui.core.text import safe_text
@@ -40,7 +41,7 @@ def validate_keymap(
 
             near = get_close_matches(action, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            problems.append(f"keys: there is no action {safe_text(action)}{hint}")
+            problems.append(f"keys: there is no action {safe_text(action, 80)}{hint}")
             continue
         names, wrong = _names(text)
         if wrong:
@@ -66,23 +67,46 @@ def _names(text: str) -> tuple[list[str], str]:
     for word in words:
         if not word:
             return [], "names no key"
-        *modifiers, key = word.split("+") if len(word) > 1 else [word]
-        if len(key) == 1:
+        modifiers, key = _parts(word)
+        typed = len(key) == 1 and key.isprintable()
+        if typed:
             key = _character_to_key(key)
         name = "+".join([*modifiers, key])
         if "alt" in modifiers or name in _FORBIDDEN:
             return [], f"{safe_text(word, 40)} cannot be used: it does not reach the program everywhere"
-        if key not in _key_names() or not set(modifiers) <= set(_MODIFIERS):
+        if not (typed or key in _key_names()) or not set(modifiers) <= set(_MODIFIERS):
             return [], f"there is no key {safe_text(word, 40)}"
-        names.append(name)
+        if name not in names:
+            names.append(name)
     return names, ""
 
 
-def _key_names() -> set[str]:
+def _parts(word: str) -> tuple[list[str], str]:
+    """Modifiers and key of a word, spelled as Textual reports them."""
+    if len(word) == 1:
+        return [], word
+    *modifiers, key = word.split("+")
+    modifiers = sorted(modifier.lower() for modifier in modifiers)
+    if modifiers == ["shift"] and len(key) == 1 and key.isalpha():
+        # A terminal sends the capital itself.
+        return [], key.upper()
+    return modifiers, key.lower()
+
+
+def _defaults(keys: str) -> list[str]:
+    """Keys of an action that nobody changed, in Textual's names."""
+    from textual.keys import _character_to_key
+
+    words = [word.strip() for word in keys.split(",")]
+    return [_character_to_key(word) if len(word) == 1 else word for word in words]
+
+
+@cache
+def _key_names() -> frozenset[str]:
     from textual.keys import Keys, _character_to_key
 
-    names = {key.value for key in Keys if "+" not in key.value and not key.value.startswith("<")}
-    return names | {_character_to_key(chr(code)) for code in range(33, 127)}
+    parts = {key.value.rpartition("+")[2] for key in Keys if key.value.isidentifier() or "+" in key.value}
+    return frozenset(parts | {_character_to_key(chr(code)) for code in range(33, 127)})
 
 
 def _clash(
@@ -95,8 +119,8 @@ def _clash(
             if other == action:
                 continue
             seen = place == other_place or place in _EVERYWHERE or other_place in _EVERYWHERE
-            theirs = accepted.get(other, other_defaults.split(","))
-            meant = set(defaults.split(",")) & set(other_defaults.split(","))
+            theirs = accepted.get(other, _defaults(other_defaults))
+            meant = set(_defaults(defaults)) & set(_defaults(other_defaults))
             shared = [key for key in accepted[action] if key in theirs and key not in meant]
             if seen and shared:
                 return action, other, shared[0]

@@ -160,8 +160,15 @@ def _children(opened: Opened, row: int) -> list[Text]:
         else:
             class_name = tree.class_name(child)
             facts = safe_text(class_name.rsplit(".", 1)[-1], 40) + "  " if class_name else ""
-            facts += f"{counted(tree.tensors[child], 'tensor')}  {count_text(tree.elements[child])} elements"
-            size = bytes_text(tree.nbytes[child])
+            if tree.tensors[child]:
+                facts += (
+                    f"{counted(tree.tensors[child], 'tensor')}  {count_text(tree.elements[child])} elements"
+                )
+                size = bytes_text(tree.nbytes[child])
+            else:
+                rows = range(child + 1, tree.end[child])
+                facts += counted(sum(tree.value[row] >= 0 for row in rows), "value")
+                size = ""
         shown.append((label(opened, child), size, facts))
     width = min(max((len(name) for name, _, _ in shown), default=0), 40)
     lines = []

@@ -21,7 +21,6 @@ STEPS: Final = 12
 CELL_WIDTH: Final = 2
 
 _SHADES: Final = " ░▒▓█"
-_ASCII_SHADES: Final = " .:+#"
 _DARK_ZERO, _LIGHT_ZERO = (38, 38, 42), (236, 236, 238)
 # Orange and blue are told apart with every kind of colour vision.
 _DARK_ENDS: Final = {False: (255, 150, 40), True: (70, 150, 255)}
@@ -49,9 +48,7 @@ def step_of(number: float, largest: float) -> int:
     return min(round(abs(number) / largest * STEPS), STEPS) if largest else 0
 
 
-def heat(
-    number: float, largest: float, depth: str, base: Style, *, light: bool = False, ascii_only: bool = False
-) -> tuple[str, Style]:
+def heat(number: float, largest: float, depth: str, base: Style, *, light: bool = False) -> tuple[str, Style]:
     """Two letters and the style of a cell.
 
     Args:
@@ -60,7 +57,6 @@ def heat(
         depth: `TRUECOLOR`, `EIGHT_BIT`, `STANDARD` or `MONO`.
         base: Style of the widget.
         light: Whether the background is light.
-        ascii_only: Whether the terminal cannot show block letters.
     """
     if math.isnan(number):
         return "NN", base + Style(reverse=True, bold=True)
@@ -71,8 +67,7 @@ def heat(
     sign = "-" if negative and step else " "
     if depth in (TRUECOLOR, EIGHT_BIT):
         return f"{sign} ", _style(step, negative and step > 0, depth, light)
-    shades = _ASCII_SHADES if ascii_only else _SHADES
-    shade = shades[math.ceil(step / STEPS * (len(shades) - 1))]
+    shade = _SHADES[math.ceil(step / STEPS * (len(_SHADES) - 1))]
     if depth == STANDARD:
         colour = "bright_blue" if negative else "bright_yellow" if not light else "red"
         return f"{sign}{shade}", base + Style(color=colour if step else None)
@@ -80,7 +75,7 @@ def heat(
 
 
 def legend(
-    largest: float, depth: str, base: Style, *, signed: bool, light: bool = False, ascii_only: bool = False
+    largest: float, depth: str, base: Style, *, signed: bool, light: bool = False
 ) -> list[tuple[str, Style]]:
     """The ramp with its ends: from ``-largest`` where numbers are signed, else from 0."""
     count = 9
@@ -88,6 +83,6 @@ def legend(
     pieces = [(f"{first * largest:.3g} " if signed else "0 ", base)]
     for place in range(count):
         share = first + (1.0 - first) * place / (count - 1)
-        pieces.append(heat(share * largest, largest, depth, base, light=light, ascii_only=ascii_only))
+        pieces.append(heat(share * largest, largest, depth, base, light=light))
     pieces.append((f" {largest:.3g}  NN NaN  +I -I infinite", base))
     return pieces

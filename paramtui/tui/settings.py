@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from paramtui.core.text import safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 THEMES: Final = ("dark", "light", "ansi")
 MAX_PRECISION: Final = 12
-MAX_BYTES: Final = 1_000_000
+MAX_BYTES: Final = 64_000
 
 
 class Settings(NamedTuple):
@@ -54,16 +54,22 @@ def load_settings(path: Path | None = None) -> Settings:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return Settings()
-    except OSError as error:
-        return Settings(problems=(f"{safe_text(str(place))}: {error.strerror or error}",))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return Settings(problems=(f"{safe_text(str(place))}: cannot be read: {reason}",))
     if len(data) > MAX_BYTES:
         return Settings(problems=(f"{safe_text(str(place))}: is larger than {MAX_BYTES:,} bytes",))
     import tomllib
 
     try:
         found = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        return Settings(problems=(f"{safe_text(str(place))}: {safe_text(str(error))}",))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return Settings(problems=(f"{safe_text(str(place))}: line {line} is not UTF-8 text",))
+    except RecursionError:
+        return Settings(problems=(f"{safe_text(str(place))}: is nested too deeply",))
+    except ValueError as error:
+        return Settings(problems=(f"{safe_text(str(place))}: is not valid TOML: {safe_text(str(error))}",))
     return _checked(found, safe_text(str(place)))
 
 
@@ -80,14 +86,32 @@ def _checked(found: dict[str, object], place: str) -> Settings:
     table = found.get("keys")
     keys: dict[str, str] = {}
     if isinstance(table, dict):
-        for action, bound in table.items():
+        for action, bound in _flat(table):
             if isinstance(bound, str):
                 keys[action] = bound
             elif isinstance(bound, list) and bound and all(isinstance(key, str) for key in bound):
-                keys[action] = ",".join(bound)
+                keys[action] = ",".join("comma" if key == "," else key for key in bound)
             else:
                 problems.append(f'{place}: keys.{safe_text(action)}: write keys as text, for example "f4"')
     return Settings(keys=keys, problems=tuple(problems))._replace(**chosen)  # type: ignore[arg-type]
+
+
+def _flat(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Actions and their keys; ``tree.down`` without quotes is a table within the table to TOML."""
+    for name, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from ((f"{name}.{slug}", bound) for slug, bound in value.items())
+        else:
+            yield name, value
+
+
+def _shown(value: object) -> str:
+    """A value as Python writes it."""
+    try:
+        return safe_text(repr(value), 40)
+    except (ValueError, RecursionError):
+        # An integer of more digits than Python writes, or tables within tables without end.
+        return f"such a long {'number' if isinstance(value, int) else 'value'}"
 
 
 def _problem(name: str, value: object) -> str:
@@ -100,10 +124,8 @@ def _problem(name: str, value: object) -> str:
         near = get_close_matches(name, [*Settings._fields[:-1]], 1)
         return f"there is no such setting{f'; did you mean {near[0]}?' if near else ''}"
     if name == "theme":
-        return "" if value in THEMES else f"is one of {', '.join(THEMES)}, not {safe_text(repr(value), 40)}"
+        return "" if value in THEMES else f"is one of {', '.join(THEMES)}, not {_shown(value)}"
     if name == "precision":
         fits = type(value) is int and 1 <= value <= MAX_PRECISION
-        return (
-            "" if fits else f"is a whole number from 1 to {MAX_PRECISION}, not {safe_text(repr(value), 40)}"
-        )
-    return "" if isinstance(value, bool) else f"is true or false, not {safe_text(repr(value), 40)}"
+        return "" if fits else f"is a whole number from 1 to {MAX_PRECISION}, not {_shown(value)}"
+    return "" if isinstance(value, bool) else f"is true or false, not {_shown(value)}"

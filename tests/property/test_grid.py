@@ -10,12 +10,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.style import Style
 
 from paramtui.core.indexing import apply_index, parse_index
 from paramtui.tui import ramps
 from paramtui.tui.cells import TINTS, CellFormat, least_width, write_cells
 from paramtui.tui.grid import Grid
+from paramtui.tui.plain_letters import plain
 
 shapes = st.lists(st.integers(1, 4), max_size=4).map(tuple)
 moves = st.lists(
@@ -150,10 +152,16 @@ def test_every_depth_of_colour_tells_sign_and_size(share: float, light: bool, de
 
 
 @pytest.mark.parametrize("depth", [ramps.STANDARD, ramps.MONO])
-@pytest.mark.parametrize("ascii_only", [True, False])
-def test_without_many_colours_size_is_told_by_letters(depth: str, ascii_only: bool) -> None:
-    letters = [ramps.heat(x / 4, 1.0, depth, Style(), ascii_only=ascii_only)[0][1] for x in range(5)]
-    assert letters == list(" .:+#" if ascii_only else " ░▒▓█")
+def test_without_many_colours_size_is_told_by_letters(depth: str) -> None:
+    letters = "".join(ramps.heat(x / 4, 1.0, depth, Style())[0][1] for x in range(5))
+    assert letters == " ░▒▓█"
+    assert plain(letters) == " .:+#"
+
+
+@given(st.text())
+def test_plain_letters_are_ascii_and_as_wide_as_before(text: str) -> None:
+    assert plain(text).isascii()
+    assert cell_len(plain(text)) == cell_len(text) or not text.isprintable()
 
 
 @pytest.mark.parametrize("depth", [ramps.TRUECOLOR, ramps.EIGHT_BIT, ramps.STANDARD, ramps.MONO])

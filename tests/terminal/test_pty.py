@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -190,6 +192,110 @@ def test_it_reads_without_colours_and_over_a_line(
     assert any(line[1:4] == ">▸ " for line in text.split("\n"))
     found.press("q")
     assert found.end() == 0
+
+
+def test_without_a_target_the_samples_are_offered_and_opened(terminal: Callable[..., Terminal]) -> None:
+    found = terminal()
+    found.until(lambda text: "nested_blocks.pt" in text and "state dict" in text and "q close" in text)
+    found.press("/nested\r")
+    found.until(lambda text: "nested_blocks.pt" in text.split("\n")[0] and "read only" in text)
+    found.press("o")
+    # What was opened is offered first the next time.
+    found.until(lambda text: "Opened lately" in text and "checkpoints/nested_blocks.pt" in text)
+    found.press("q")
+    found.until(lambda text: "read only" in text)
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
+
+
+def test_a_poisoned_torch_changes_nothing_about_browsing(
+    terminal: Callable[..., Terminal], weights: Path, tmp_path: Path
+) -> None:
+    poison = tmp_path / "poison"
+    poison.mkdir()
+    for name in ("torch", "safetensors", "transformers"):
+        (poison / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'touched')!r}, 'a').close()\nraise SystemExit(99)\n"
+        )
+    found = terminal(str(weights), PYTHONPATH=str(poison))
+    found.until(lambda text: "▸ model" in text and "float32 x1" in text)
+    found.press("+/weig\r")
+    found.until(lambda text: "[2, 3]  6 elements" in text and "torch.load(" in text and "q quit" in text)
+    found.press("v")
+    found.until(lambda text: "NN NaN" in text)
+    found.press("v&*.weight\r")
+    found.until(lambda text: "NN NaN" not in text and "epoch" not in text and "q quit" in text)
+    found.press("f")
+    found.until(lambda text: "1 tensors, by stored" in text or "1 tensor, by stored" in text)
+    found.press("y")
+    found.until(lambda text: "copied" in text)
+    found.press("a")
+    found.until(lambda text: "none was called" in text)
+    found.press("q")
+    assert found.end() == 0
+    assert not (tmp_path / "touched").exists()
+
+
+def test_y_puts_the_expression_on_the_clipboard_of_the_terminal(
+    terminal: Callable[..., Terminal], weights: Path
+) -> None:
+    found = terminal(str(weights))
+    found.until(lambda text: "▸ model" in text)
+    found.press("/weight\r")
+    found.until(lambda text: "[2, 3]  6 elements" in text and "q quit" in text)
+    found.press("y")
+    found.until(lambda text: "copied" in text)
+    (copied,) = re.findall(rb"\x1b\]52;c;([A-Za-z0-9+/=]+)\x07", found.received)
+    expression = base64.b64decode(copied).decode()
+    assert torch.equal(eval(expression, {"torch": torch}), torch.arange(6.0).reshape(2, 3))
+
+
+def test_the_place_to_begin_at_is_named_on_the_command_line(
+    terminal: Callable[..., Terminal], save: Save
+) -> None:
+    path = save({"model": {"a.weight": torch.ones(2), "b.weight": torch.arange(4000.0).reshape(400, 10)}})
+    found = terminal(str(path), "--at", "model.b.weight", "--index", "300, 2")
+    found.until(lambda text: "3002." in text and "rows 300-" in text)
+
+
+def test_typing_goes_on_while_the_window_changes_its_size(
+    terminal: Callable[..., Terminal], weights: Path
+) -> None:
+    found = terminal(str(weights))
+    found.until(lambda text: "▸ model" in text)
+    found.press("/we")
+    found.until(lambda text: "1 match" in text)
+    for width, height in ((15, 3), (1, 1), (80, 24), (200, 60)):
+        found.resize(width, height)
+    found.press("ig")
+    found.until(lambda text: "find" in text and "weig" in text and "read only" in text)
+    found.press("\x1b")
+    found.until(lambda text: "q quit" in text)
+    found.press("q")
+    assert found.end() == 0
+
+
+def test_the_settings_of_the_configuration_directory_hold(
+    terminal: Callable[..., Terminal], weights: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "conf" / "paramtui"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(
+        'theme = "light"\nmouse = false\nprecision = 2\ncolour = 1\n[keys]\n"app.leave" = "Q"\n'
+    )
+    found = terminal(str(weights), XDG_CONFIG_HOME=str(tmp_path / "conf"))
+    found.until(lambda text: "▸ model" in text and "colour:" in text and "Q quit" in text)
+    assert b"\x1b[?1000h" not in found.received
+    found.press("Q")
+    assert found.end() == 0
+
+
+def test_a_terminal_without_unicode_gets_ascii(terminal: Callable[..., Terminal], weights: Path) -> None:
+    found = terminal(str(weights), PYTHONIOENCODING="latin-1", LC_ALL="C")
+    found.until(lambda text: "+ model" in text and "+----" in text)
+    assert found.received.isascii()
+    assert b"\\u" not in found.received
 
 
 def test_without_a_terminal_it_says_what_to_use_instead(weights: Path) -> None:

@@ -121,7 +121,7 @@ async def test_a_target_that_fails_leaves_what_was_shown(save: Save) -> None:
 async def test_the_first_rows_are_painted_before_the_shards_are_read_and_progress_is_told(
     tmp_path: Path,
 ) -> None:
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(3):
         name = f"model-{number}.safetensors"
         save_file(

@@ -138,7 +138,7 @@ class BrowseScreen(FindingMixin, Screen[None]):
         values.open(opened)
         with self.prevent(TreePane.Moved, TreePane.Jumped):
             tree.open(opened)
-            tree.focus()
+            self.set_focus(tree)
             if at is not None:
                 self.go_to_name(at)
         values.show_row(tree.row)
@@ -160,6 +160,10 @@ class BrowseScreen(FindingMixin, Screen[None]):
     def say(self, words: str) -> None:
         """A sentence in place of the keys, until the next key."""
         self.query_one(KeyLine).say(words)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Whether a key of the screen counts: while a line is typed, none does."""
+        return not self.asking
 
     def on_key(self) -> None:
         """What was said has been read."""
@@ -242,7 +246,7 @@ class BrowseScreen(FindingMixin, Screen[None]):
         if self.has_class("-tabs"):
             self._panel = "values"
         self._arrange()
-        self.query_one(ValuesPane).focus()
+        self.set_focus(self.query_one(ValuesPane))
 
     def to_tree(self) -> None:
         """Gives the keys to the tree."""
@@ -250,7 +254,7 @@ class BrowseScreen(FindingMixin, Screen[None]):
         self._panel = "values"
         self._arrange()
         tree, values = self.query_one(TreePane), self.query_one(ValuesPane)
-        tree.focus()
+        self.set_focus(tree)
         # From the page about the file, back to that of the row.
         values.show_row(tree.row)
 
@@ -265,6 +269,7 @@ class BrowseScreen(FindingMixin, Screen[None]):
         """Moves between the tree and the values."""
         if self._opened is None:
             return
+        self.say("")
         if self.place == "tree":
             self._to_values()
         else:
@@ -282,7 +287,7 @@ class BrowseScreen(FindingMixin, Screen[None]):
         self._values_fill = True
         self._arrange()
         if panel == "values":
-            self.query_one(ValuesPane).focus()
+            self.set_focus(self.query_one(ValuesPane))
 
     @property
     def blank(self) -> bool:

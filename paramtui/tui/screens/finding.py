@@ -41,7 +41,7 @@ class FindingMixin(_Base):
         to_tree: Callable[[], None]
         visited: Callable[..., None]
 
-    def _ask(self, purpose: str, label: str, text: str, hint: str) -> None:
+    async def _ask(self, purpose: str, label: str, text: str, hint: str) -> None:
         # Imported when it is first needed: an input line costs milliseconds of every start.
         from paramtui.tui.widgets.prompt import Prompt
 
@@ -49,7 +49,10 @@ class FindingMixin(_Base):
             return
         self._prompt = Prompt(purpose, label, text, hint)
         self.add_class("-asking")
-        self.mount(self._prompt)
+        self.say("")
+        # Keys that follow at once wait until the line is there to take them.
+        await self.mount(self._prompt)
+        self._prompt.take_keys()
 
     def _close_prompt(self) -> None:
         prompt, self._prompt = self._prompt, None
@@ -58,7 +61,7 @@ class FindingMixin(_Base):
             purpose = prompt.purpose
             prompt.remove()
             target = ValuesPane if purpose == "go to" else TreePane
-            self.query_one(target).focus()
+            self.set_focus(self.query_one(target))
 
     @property
     def asking(self) -> bool:
@@ -67,7 +70,7 @@ class FindingMixin(_Base):
 
     # Finding names
 
-    def action_find(self) -> None:
+    async def action_find(self) -> None:
         """Finds a name while it is typed."""
         opened = self.opened
         if opened is None:
@@ -75,14 +78,14 @@ class FindingMixin(_Base):
         self.to_tree()
         tree = self.query_one(TreePane)
         self._origin = tree.row, opened.view.snapshot()
-        self._ask("find", "find ", "", "text or glob; ↑↓ other finds, enter stays, esc back")
+        await self._ask("find", "find ", "", "text or glob; ↑↓ other finds, enter stays, esc back")
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
         """Shows only what matches while it is typed."""
         if self.opened is None:
             return
         self.to_tree()
-        self._ask("filter", "show only ", "", "text or glob such as *.bias; enter keeps, esc shows all")
+        await self._ask("filter", "show only ", "", "text or glob such as *.bias; enter keeps, esc shows all")
 
     def action_find_again(self, step: int) -> None:
         """Goes to the next or previous find."""
@@ -156,14 +159,14 @@ class FindingMixin(_Base):
 
     # The index
 
-    def action_go_to(self) -> None:
+    async def action_go_to(self) -> None:
         """Asks for an index and goes there."""
         aim = self.query_one(ValuesPane).aim
         if self.opened is None or aim is None:
             self.say("there are no numbers here to go to")
             return
         sizes = ", ".join(map(str, aim.shape))
-        self._ask("go to", "go to [", "", f"as in Python: 3, :, 100 or -1; sizes [{sizes}]; enter goes")
+        await self._ask("go to", "go to [", "", f"as in Python: 3, :, 100 or -1; sizes [{sizes}]; enter goes")
 
     # How the numbers are written
 

@@ -62,7 +62,7 @@ def help_text(first: str, shown: Keys) -> Text:
 class HelpScreen(ModalScreen[None]):
     """One screen of help; any of its keys closes it."""
 
-    DEFAULT_CSS = """
+    CSS = """
     HelpScreen { align: center middle; background: $background 60%; }
     #help {
         width: 76; max-width: 95%; height: auto; max-height: 95%; padding: 0 2;

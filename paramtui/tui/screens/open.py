@@ -68,7 +68,8 @@ def _completed(value: str) -> str | None:
 class OpenScreen(Screen[str | None]):
     """Gives the target that a person chose, or None."""
 
-    DEFAULT_CSS = """
+    AUTO_FOCUS = "#offers"
+    CSS = """
     #open-title { height: 1; width: 100%; padding: 0 1; background: $panel; color: $text; }
     #open-line { margin: 1 1 0 1; }
     #offers { height: 1fr; margin: 1 1 0 1; border: round $foreground 30%; background: $background; }
@@ -78,7 +79,8 @@ class OpenScreen(Screen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+g", "back", "back", show=False),
         Binding("q", "close", "close", show=False),
-        Binding("slash", "type", "type", show=False),
+        # The letters after it are typed into the line, also when all arrive at once.
+        Binding("slash", "type", "type", show=False, priority=True),
         Binding("down", "list(1)", "down", show=False),
         Binding("j", "list(1)", "down", show=False),
         Binding("k", "list(-1)", "up", show=False),
@@ -111,7 +113,6 @@ class OpenScreen(Screen[str | None]):
 
     def on_mount(self) -> None:
         """Looks for targets, each kind in its own time."""
-        self.query_one(OptionList).focus()
         self._fill()
         for number in range(len(self._home.sections)):
             self._look(number)
@@ -172,7 +173,7 @@ class OpenScreen(Screen[str | None]):
     def _submitted(self, event: Input.Submitted) -> None:
         typed = os.path.expanduser(event.value.strip())  # noqa: PTH111
         if not typed:
-            self.query_one(OptionList).focus()
+            self.set_focus(self.query_one(OptionList))
         elif os.path.lexists(typed) or not self._shown or os.sep in typed:
             self.dismiss(typed)
         else:
@@ -184,23 +185,27 @@ class OpenScreen(Screen[str | None]):
         if offer is not None:
             self.dismiss(offer.target)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Whether a key counts: in the line, a slash is a letter."""
+        return action != "type" or self.focused is not self.query_one(Input)
+
     def action_type(self) -> None:
         """Goes to the line."""
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     def action_list(self, step: int) -> None:
         """Moves in the list."""
         offers = self.query_one(OptionList)
         if self.focused is offers:
             offers.action_cursor_down() if step > 0 else offers.action_cursor_up()
-        offers.focus()
+        self.set_focus(offers)
 
     def action_back(self) -> None:
         """From the line to the list, from there out."""
         line = self.query_one(Input)
         if self.focused is line:
             line.value = ""
-            self.query_one(OptionList).focus()
+            self.set_focus(self.query_one(OptionList))
         else:
             self.dismiss(None)
 

@@ -29,7 +29,6 @@ class Looks(NamedTuple):
         heat: Whether cells are colours instead of numbers.
         depth: Colours that the terminal has, see `ramps`.
         light: Whether the background is light.
-        ascii_only: Whether the terminal shows ASCII letters only.
     """
 
     base: Style
@@ -41,7 +40,6 @@ class Looks(NamedTuple):
     heat: bool
     depth: str
     light: bool
-    ascii_only: bool
 
 
 def label_width(grid: Grid) -> int:
@@ -105,7 +103,6 @@ def legend(block: CellBlock, width: int, looks: Looks) -> Strip:
         looks.label,
         signed=block.format.negative,
         light=looks.light,
-        ascii_only=looks.ascii_only,
     )
     return strip(pieces, width, looks.base)
 
@@ -117,7 +114,6 @@ def _heat(cell: Cell, block: CellBlock, looks: Looks) -> tuple[str, Style]:
         looks.depth,
         looks.base,
         light=looks.light,
-        ascii_only=looks.ascii_only,
     )
 
 

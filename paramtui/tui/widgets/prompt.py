@@ -71,9 +71,9 @@ class Prompt(Horizontal):
         yield Input(self._text, id="prompt-line", compact=True, select_on_focus=True)
         yield Static(Text(self._hint), id="prompt-note", markup=False)
 
-    def on_mount(self) -> None:
-        """The line takes the keys."""
-        self.query_one(Input).focus()
+    def take_keys(self) -> None:
+        """From now on keys are typed into the line."""
+        self.screen.set_focus(self.query_one(Input))
 
     def note(self, words: str) -> None:
         """Says something beside the line."""

@@ -376,7 +376,7 @@ class ValuesPane(Widget, can_focus=True):
         return self.get_component_rich_style(f"values--{name}")
 
     def _looks(self) -> Looks:
-        from paramtui.tui.terminal import ascii_only, colour_depth
+        from paramtui.tui.terminal import colour_depth
 
         depth = colour_depth(self.app)
         tinted = depth in (TRUECOLOR, EIGHT_BIT)
@@ -390,7 +390,6 @@ class ValuesPane(Widget, can_focus=True):
             self._heat,
             depth,
             not self.app.current_theme.dark,
-            ascii_only(self.app),
         )
 
     def render_line(self, y: int) -> Strip:
