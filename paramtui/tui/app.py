@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from paramtui.tui.actions import Action
 
 FAILED = 2
+# Seconds between two looks at whether the terminal is still there.
+TERMINAL_CHECK = 2.0
 # Nodes of a listing whose tree is built without leaving the screen's thread.
 SMALL = 6000
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -150,12 +155,26 @@ class ParamtuiApp(App[None]):
             self.set_keymap(self._keymap_wanted)
         if self._problems:
             self.notify("\n".join(self._problems), title="Settings", severity="warning", markup=False)
+        if not self.is_headless:
+            self.set_interval(TERMINAL_CHECK, self._check_terminal)
         target, at, index = self._first
         if target is None:
             _settle()
             self.call_later(self.action_open_other)
         else:
             self._open(target, at, index)
+
+    def _check_terminal(self) -> None:
+        """Ends the program when its terminal is gone, also where no signal says so: it would spin on reading."""
+        try:
+            os.tcgetpgrp(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                return  # no controlling terminal, or none of its own: nothing is known to be wrong
+            hang_up = 128 + signal.SIGHUP
+            # What is left to draw cannot be drawn; nobody waits for it.
+            threading.Timer(1.0, os._exit, (hang_up,)).start()
+            self.exit(return_code=hang_up)
 
     def on_unmount(self) -> None:
         """Gives the signals back."""

@@ -171,6 +171,17 @@ def test_a_signal_ends_the_program_and_gives_the_terminal_back(
     assert b"Traceback" not in found.received
 
 
+def test_a_terminal_that_is_gone_ends_the_program_even_without_a_signal(
+    terminal: Callable[..., Terminal], weights: Path
+) -> None:
+    found = terminal(str(weights))
+    found.until(lambda text: "▸ model" in text)
+    os.close(found.master)
+    found.master = os.open(os.devnull, os.O_RDONLY)
+    # The pseudo-terminal is not the controlling one here: no SIGHUP comes.
+    assert found.process.wait(PATIENCE) == 128 + signal.SIGHUP
+
+
 def test_a_target_that_cannot_be_opened_is_said_on_screen_and_by_the_exit_status(
     terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:
