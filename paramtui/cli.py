@@ -232,7 +232,12 @@ def _home() -> Home:
     def recent() -> list[Offer]:
         from paramtui.recent import recent_targets
 
-        return [Offer(target, target) for target in recent_targets()]
+        # As a shell writes it.
+        home = os.path.join(os.path.expanduser("~"), "")  # noqa: PTH111, PTH118
+        return [
+            Offer(target, f"~/{target.removeprefix(home)}" if target.startswith(home) else target)
+            for target in recent_targets()
+        ]
 
     def here() -> list[Offer]:
         from paramtui.checkpoints.discover import checkpoints_here

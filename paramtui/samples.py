@@ -10,11 +10,11 @@ from paramtui.errors import TargetError
 DEFAULT_SAMPLE = "tied_transformer.pt"
 
 _CHECKPOINTS = {
-    "perceptron.safetensors": "parameters of two linear layers, in the safetensors format",
-    "nested_blocks.pt": "how names lead to parameters in nested blocks: a state dict",
-    "tied_layers.pt": "one layer at two places: a whole pickled module",
-    "tied_transformer.pt": "a training checkpoint: transformer, tied embeddings, optimizer state",
-    "convnet.safetensors": "buffers beside parameters",
+    "perceptron.safetensors": "the parameters of two linear layers",
+    "nested_blocks.pt": "nested blocks, and the names that lead into them",
+    "tied_layers.pt": "one layer at two places; a whole pickled module",
+    "tied_transformer.pt": "training: tied embeddings, Adam's moments",
+    "convnet.safetensors": "buffers beside parameters, in four dimensions",
 }
 
 

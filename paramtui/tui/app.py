@@ -165,7 +165,7 @@ class ParamtuiApp(App[None]):
             self._open(target, at, index)
 
     def _check_terminal(self) -> None:
-        """Ends the program when its terminal is gone, also where no signal says so: it would spin on reading."""
+        """Ends the program when its terminal is gone, which no signal may say: reading on would spin."""
         try:
             os.tcgetpgrp(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)
         except OSError as error:

@@ -73,7 +73,8 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
     if opened.problems:
         unreadable = tensor >= 0 and opened.listing.problem(tensor) is not None
         marks = marks.ljust(marks_width - 2) + ("?" if unreadable else " ")
-    lead = "" if look.flat else " " * indent(opened, row)
+    # A letter of the marks must not be read as the first one of a whole name.
+    lead = " " * (marks_width > 1) if look.flat else " " * indent(opened, row)
     if not look.flat:
         lead += ("▾ " if look.expanded else "▸ ") if block else "  "
     out = [(">" if look.here else " ", base), (marks.ljust(marks_width - 1), look.style("mark"))]
@@ -109,18 +110,25 @@ def _marked(
 ) -> list[tuple[str, Style]]:
     """The name with what was looked for marked in it, where it is shown as it is."""
     whole = opened.tree.name(row) if look.query is not None else ""
-    if look.query is None or shown != name or not whole.endswith(name):
+    if look.query is None or not whole.endswith(name):
         return [(shown, style)]
+    # Where each letter that is shown stands in the name; of a name that is cut its middle is missing.
+    head = shown.index("…") if shown != name else len(name)
+    missing = len(name) - len(shown) + 1
     shift = len(whole) - len(name)
-    out: list[tuple[str, Style]] = []
-    at = 0
+    found = set()
     for first, last in look.query.spans(whole):
-        begin, end = max(first - shift, at), last - shift
-        if end <= begin:
-            continue
-        out += [(name[at:begin], style), (name[begin:end], style + look.style("match"))]
-        at = end
-    return [*out, (name[at:], style)]
+        found.update(range(first - shift, last - shift))
+    out: list[tuple[str, Style]] = []
+    for place, letter in enumerate(shown):
+        at = place if place < head else place + missing - (shown != name)
+        marked = at in found and (place != head or shown == name)
+        ink = style + look.style("match") if marked else style
+        if out and out[-1][1] == ink:
+            out[-1] = (out[-1][0] + letter, ink)
+        else:
+            out.append((letter, ink))
+    return out
 
 
 def _facts(opened: Opened, row: int, look: RowLook, room: int, name: int) -> str:

@@ -34,6 +34,7 @@ KEYS = (
     ("q", "close"),
 )
 MAX_LABEL = 60
+NOTE_WIDTH = 12
 
 
 class PathSuggester(Suggester):
@@ -133,13 +134,13 @@ class OpenScreen(Screen[str | None]):
         before = offers.get_option_at_index(highlighted).id if highlighted is not None else None
         query = Query.parse(self._text)
         width = max(self.size.width - 8, 20)
-        every = [offer for found in self._found for offer in found or () if offer.note]
-        room = min(max((len(offer.label) for offer in every), default=0), MAX_LABEL, width // 2)
         options: list[Option] = []
         self._shown = {}
         for number, section in enumerate(self._home.sections):
             found = self._found[number]
             lines: list[Option] = []
+            longest = max((len(offer.label) for offer in found or ()), default=0)
+            room = min(longest, MAX_LABEL, max(width - NOTE_WIDTH, width // 2))
             for place, offer in enumerate(found or ()):
                 if query is not None and not query.matches(offer.label):
                     continue

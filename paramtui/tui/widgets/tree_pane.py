@@ -13,7 +13,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from paramtui.tui import tree_rows
+from paramtui.core.text import safe_text
 from paramtui.tui.actions import bindings
+from paramtui.tui.pages import counted
 from paramtui.tui.tree_rows import RowLook
 from paramtui.tui.widgets.strips import strip
 
@@ -109,12 +111,15 @@ class TreePane(ScrollView, can_focus=True):
 
     def _title(self) -> None:
         opened, flat = self._opened, self._flat
-        if opened is None or flat is None:
-            self.border_title = None
-            return
-        inside = f" in {tree_rows.full_label(opened, flat.root)}" if flat.root else ""
-        way = " (reversed)" if flat.reverse else ""
-        self.border_title = Text(f"{len(flat):,} tensors{inside}, by {flat.order}{way}")
+        words = ""
+        if opened is not None and flat is not None:
+            inside = f" in {tree_rows.full_label(opened, flat.root)}" if flat.root else ""
+            way = " (reversed)" if flat.reverse else ""
+            words = f"{counted(len(flat), 'tensor')}{inside}, by {flat.order}{way}"
+        if self._kept is not None and self._query is not None:
+            # What is hidden must not be taken for missing.
+            words += f"{', ' if words else ''}only {safe_text(self._query.text, 30)}"
+        self.border_title = Text(words) if words else None
 
     # Moves
 
