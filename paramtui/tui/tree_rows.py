@@ -116,7 +116,7 @@ def _marked(
     head = shown.index("…") if shown != name else len(name)
     missing = len(name) - len(shown) + 1
     shift = len(whole) - len(name)
-    found = set()
+    found: set[int] = set()
     for first, last in look.query.spans(whole):
         found.update(range(first - shift, last - shift))
     out: list[tuple[str, Style]] = []

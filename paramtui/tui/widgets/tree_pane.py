@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from paramtui.tui import tree_rows
 from paramtui.core.text import safe_text
+from paramtui.tui import tree_rows
 from paramtui.tui.actions import bindings
 from paramtui.tui.pages import counted
 from paramtui.tui.tree_rows import RowLook
