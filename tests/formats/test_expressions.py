@@ -409,17 +409,24 @@ def saved_things() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", saved_things())
-@pytest.mark.parametrize("form", ["zip", "legacy"])
+# torch writes or reads these wrongly in its old format.
+NOT_LEGACY = ("nested", "storage")
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        (name, form)
+        for name in saved_things()
+        for form in ("zip", "legacy")
+        if form == "zip" or name not in NOT_LEGACY
+    ],
+)
 def test_torch_files_are_found_and_loaded_freely_only_where_torch_asks_for_it(
     name: str, form: str, save: Save
 ) -> None:
-    thing = saved_things()[name]
-    try:
-        path = save(thing, _use_new_zipfile_serialization=form == "zip")
-        whole = torch.load(path, weights_only=False)
-    except Exception as error:
-        pytest.skip(f"torch does not save it so: {error}")
+    path = save(saved_things()[name], _use_new_zipfile_serialization=form == "zip")
+    whole = torch.load(path, weights_only=False)
     texts = lines(path)[2]
     assert [("weights_only=False" in text) for text in texts if text] == [refused(path)] * len(
         [text for text in texts if text]

@@ -205,9 +205,11 @@ def test_it_reads_without_colours_and_over_a_line(
     assert found.end() == 0
 
 
-def test_without_a_target_the_samples_are_offered_and_opened(terminal: Callable[..., Terminal]) -> None:
-    found = terminal()
-    found.until(lambda text: "nested_blocks.pt" in text and "state dict" in text and "q close" in text)
+def test_without_a_target_the_samples_are_offered_and_opened(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    found = terminal(XDG_STATE_HOME=str(tmp_path))
+    found.until(lambda text: "nothing yet" in text and "lead into them" in text and "q close" in text)
     found.press("/nested\r")
     found.until(lambda text: "nested_blocks.pt" in text.split("\n")[0] and "read only" in text)
     found.press("o")

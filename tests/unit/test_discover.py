@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import save
@@ -339,7 +340,7 @@ def test_the_hub_is_searched_within_limits(cache: Cache, monkeypatch: pytest.Mon
 
 
 def test_huggingface_hub_sees_the_same_models_and_sizes(cache: Cache) -> None:
-    scan_cache_dir = pytest.importorskip("huggingface_hub").scan_cache_dir
+    scan_cache_dir = huggingface_hub.scan_cache_dir
     for number, repo in enumerate(["org/net", "gpt2", "other/net-2"]):
         cache.add(repo, {"model.safetensors": b"x" * (number + 1)}, REVISION)
     info = scan_cache_dir(cache.folder)
@@ -367,7 +368,6 @@ def test_huggingface_hub_sees_the_same_models_and_sizes(cache: Cache) -> None:
 def test_the_cache_is_where_huggingface_hub_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
-    pytest.importorskip("huggingface_hub")
     for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
