@@ -410,7 +410,7 @@ def saved_things() -> dict[str, Any]:
 
 
 # torch writes or reads these wrongly in its old format.
-NOT_LEGACY = ("nested", "storage")
+NOT_LEGACY = ("nested", "dtypes")
 
 
 @pytest.mark.parametrize(
