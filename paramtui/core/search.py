@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 WORDS: Final = "words"
 GLOB: Final = "glob"
 MAX_TEXT: Final = 1000
+MAX_RANKED: Final = 20_000
 _WILD: Final = re.compile(r"[*?\[]")
 _PIECE: Final = re.compile(r"\?|\[!?\]?[^\]]*\]|[^?]")
 
@@ -213,7 +214,8 @@ class NameIndex:
         """The places that are most likely meant: what is found in the last part of a name comes first."""
         from heapq import nsmallest
 
-        hits = self.search(query)
+        # A letter or two find nearly everything: which of it comes first is not worth the wait.
+        hits = self.search(query)[:MAX_RANKED]
         texts = self._texts(query)
         whole = query.text.lower() if query.folded else query.text
         words = query.words

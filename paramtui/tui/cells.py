@@ -158,7 +158,12 @@ def write_cells(
     return CellBlock(out, seen._replace(width=max(before.width, width)))
 
 
-def least_width(dtype: str, precision: int) -> int:
-    """Fewest cells on screen that a number of a type takes, with the gap: bounds how much is read."""
+def least_width(dtype: str, columns: int) -> int:
+    """Fewest cells on screen that a number takes with the gap: tells how many are read to fill a window.
+
+    Args:
+        dtype: Element type.
+        columns: Columns of the tensor, whose numbers stand above.
+    """
     floating = "float" in dtype or "complex" in dtype or dtype.startswith("q")
-    return min(3 + precision, 7) if floating else 3
+    return 2 + max(2 if floating else 1, len(str(max(columns - 1, 0))))

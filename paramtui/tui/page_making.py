@@ -89,7 +89,7 @@ class PageMaker:
             return pages.Page(row, title, head, words, expression=way), wanted.format
         dtype = listing.dtype[tensor]
         height = max(wanted.height, 1)
-        cell = wanted.cell_width or least_width(dtype, wanted.format.precision)
+        cell = wanted.cell_width or least_width(dtype, grid.columns)
         picks = grid.picks(height, min(wanted.width // cell + 1, MAX_CELLS_READ // height))
         window = await self._window(opened, tensor, picks)
         values = window.values

@@ -18,6 +18,7 @@ from paramtui.tui import ramps
 from paramtui.tui.cells import TINTS, CellFormat, least_width, write_cells
 from paramtui.tui.grid import Grid
 from paramtui.tui.plain_letters import plain
+from paramtui.tui.widgets.grid_lines import cell_width
 
 shapes = st.lists(st.integers(1, 4), max_size=4).map(tuple)
 moves = st.lists(
@@ -126,11 +127,17 @@ def test_scrolling_on_never_makes_cells_narrower() -> None:
     assert after.largest == wide.largest
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "bool", "complex64", "uint64"])
-def test_no_number_is_narrower_than_the_least_width(dtype: str) -> None:
-    block = write_cells(np.array([[0]]), 1, 1, CellFormat())
-    assert least_width(dtype, 4) <= block.format.width + 6
-    assert least_width(dtype, 4) >= 3
+@given(
+    st.sampled_from(["float32", "int8", "bool", "complex64"]),
+    st.lists(st.integers(0, 1), min_size=1, max_size=4),
+    st.integers(1, 12),
+)
+def test_no_column_is_narrower_than_what_is_read_for(dtype: str, numbers: list[int], precision: int) -> None:
+    cells = np.array([numbers], dtype=dtype)
+    block = write_cells(cells, 1, len(numbers), CellFormat(precision))
+    for columns in (len(numbers), 100, 1_000_000):
+        grid = Grid.of(0, (1, columns))
+        assert least_width(dtype, columns) <= cell_width(grid, block, heat=False)
 
 
 @given(

@@ -152,3 +152,9 @@ async def test_gradient_and_distribution_say_what_they_will_show_and_why_not_yet
 
 def test_keys_of_a_person_are_those_that_are_shown() -> None:
     assert ("f4", "find") in [(k.lower(), w) for k, w in Keys({"screen.find": "f4"}).footer("screen")]
+
+
+async def test_narrow_numbers_fill_the_whole_width(save: Save) -> None:
+    async with looking_at(save({"w": torch.zeros(4, 200)})) as looker:
+        columns, first, *_ = looker.grid()
+        assert len(first.split()) - 1 == len(columns.split()) > 10

@@ -78,14 +78,14 @@ class FindingMixin(_Base):
         self.to_tree()
         tree = self.query_one(TreePane)
         self._origin = tree.row, opened.view.snapshot()
-        await self._ask("find", "find ", "", "text or glob; ↑↓ other finds, enter stays, esc back")
+        await self._ask("find", "find ", "", "text or glob  ↑ ↓ others  enter stays  esc back")
 
     async def action_filter(self) -> None:
         """Shows only what matches while it is typed."""
         if self.opened is None:
             return
         self.to_tree()
-        await self._ask("filter", "show only ", "", "text or glob such as *.bias; enter keeps, esc shows all")
+        await self._ask("filter", "show only ", "", "text, or a glob as *.bias  enter keeps  esc ends")
 
     def action_find_again(self, step: int) -> None:
         """Goes to the next or previous find."""
@@ -166,7 +166,7 @@ class FindingMixin(_Base):
             self.say("there are no numbers here to go to")
             return
         sizes = ", ".join(map(str, aim.shape))
-        await self._ask("go to", "go to [", "", f"as in Python: 3, :, 100 or -1; sizes [{sizes}]; enter goes")
+        await self._ask("go to", "go to [", "", f"as in Python, sizes [{sizes}]  esc back")
 
     # How the numbers are written
 
