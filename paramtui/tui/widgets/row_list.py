@@ -1,0 +1,174 @@
+"""Rows of a tree with a cursor, drawn line by line from flat arrays: their number costs nothing on screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from paramtui.tui import tree_rows
+from paramtui.tui.tree_rows import RowLook
+from paramtui.tui.widgets.strips import strip
+
+if TYPE_CHECKING:
+    from rich.style import Style
+
+    from paramtui.core.flat_view import FlatView
+    from paramtui.core.search import Query
+    from paramtui.core.tree_view import TreeView
+    from paramtui.tui.opened import Opened
+
+    View: TypeAlias = TreeView | FlatView
+
+
+class RowList(ScrollView, can_focus=True):
+    """The visible rows of a view and a cursor on one of them."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "tree--cursor",
+        "tree--block",
+        "tree--facts",
+        "tree--value",
+        "tree--mark",
+        "tree--match",
+    }
+
+    class Moved(Message):
+        """The cursor stands on another row."""
+
+        def __init__(self, row: int) -> None:
+            super().__init__()
+            self.row = row
+
+    class Jumped(Message):
+        """The cursor left a row for one that is not beside it."""
+
+        def __init__(self, before: int, row: int) -> None:
+            super().__init__()
+            self.before = before
+            self.row = row
+
+    class Chosen(Message):
+        """A person wants to look at the row under the cursor."""
+
+    def __init__(self) -> None:
+        super().__init__(id="tree")
+        self._opened: Opened | None = None
+        self._flat: FlatView | None = None
+        self._query: Query | None = None
+        self._cursor = 0
+        self._unfiltered: bytes | None = None
+        self._kept: list[int] | None = None
+
+    @property
+    def row(self) -> int:
+        """The tree row under the cursor; -1 where there is none."""
+        view = self.view
+        if view is None or not view.rows:
+            return -1
+        return view.rows[min(self._cursor, len(view.rows) - 1)]
+
+    @property
+    def view(self) -> View | None:
+        """The rows on screen: of the tree, or of a flat list."""
+        return self._flat or (self._opened.view if self._opened is not None else None)
+
+    @property
+    def flat(self) -> FlatView | None:
+        """The flat list, while it is shown."""
+        return self._flat
+
+    def _resized(self) -> None:
+        """The number of rows has changed."""
+        view = self.view
+        if view is not None:
+            self.virtual_size = Size(1, len(view))
+            self.refresh()
+
+    # Moves
+
+    def go(self, place: int, *, jump: bool = False) -> None:
+        """Puts the cursor on a place among the visible rows and scrolls just enough to show it."""
+        view = self.view
+        if view is None or not view.rows:
+            return
+        place = min(max(place, 0), len(view) - 1)
+        row_before = self.row if self._cursor >= 0 else -1
+        before, self._cursor = self._cursor, place
+        top, height = self.scroll_offset.y, max(self.size.height, 1)
+        if place < top:
+            above = height // 3 if jump else 0
+            self.scroll_to(y=max(place - above, 0), animate=False, immediate=True)
+        elif place >= top + height:
+            above = height // 3 if jump else height - 1
+            self.scroll_to(y=place - above, animate=False, immediate=True)
+        if before != place:
+            for line in (before, place):
+                self.refresh_line(line - self.scroll_offset.y)
+            self.post_message(self.Moved(self.row))
+            if jump and row_before >= 0:
+                self.post_message(self.Jumped(row_before, self.row))
+
+    def refresh_line(self, y: int) -> None:
+        """Draws one visible line again."""
+        self.refresh(Region(0, y, self.size.width, 1))
+
+    def action_move(self, rows: int) -> None:
+        """Moves the cursor by rows."""
+        self.go(self._cursor + rows)
+
+    def action_page(self, pages: int) -> None:
+        """Moves the cursor by screenfuls."""
+        self.go(self._cursor + pages * max(self.size.height - 1, 1))
+
+    def action_first(self) -> None:
+        """Moves to the first row."""
+        self.go(0, jump=True)
+
+    def action_last(self) -> None:
+        """Moves to the last row."""
+        if self.view is not None:
+            self.go(len(self.view) - 1, jump=True)
+
+    def keep_on(self, row: int) -> None:
+        """After rows came or went: the cursor stays on its row, or on the nearest block around it."""
+        opened, view = self._opened, self.view
+        if opened is None or view is None:
+            return
+        before = row
+        place = view.place(row) if row >= 0 else None
+        while place is None and row > 0:
+            row = opened.tree.parent[row]
+            place = view.place(row)
+        self._resized()
+        # The number of the cursor's line may be the same on another row.
+        self._cursor = -1
+        self.go(place or 0, jump=True)
+        if self.row == before:
+            self.refresh()
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        """One row of the tree."""
+        width, base = self.size.width, self.rich_style
+        opened, view = self._opened, self.view
+        place = y + self.scroll_offset.y
+        if opened is None or view is None or place >= len(view):
+            return Strip.blank(width, base)
+        here = place == self._cursor
+        row = view.rows[place]
+        cursor = self.get_component_rich_style("tree--cursor") if here else base
+
+        def style(name: str) -> Style:
+            # Under the cursor all text takes the cursor's colours, which are chosen to be read together.
+            if here and name != "match":
+                return cursor
+            return self.get_component_rich_style(f"tree--{name}", partial=name == "match")
+
+        order = self._flat.order if self._flat is not None else None
+        look = RowLook(width, here, order, view.is_expanded(row), self._query, cursor, style)
+        return strip(tree_rows.pieces(opened, row, look), width, cursor)
