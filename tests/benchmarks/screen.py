@@ -150,7 +150,5 @@ def main(directory: Path) -> None:
             Start("92,110 tensors in 164 shards", shards, 2.5, 200),
         ]
     )
-    if ROUNDS > 2:
-        keys_in_a_large_tree(shards)
-    if ROUNDS > 2:
-        keys_in_a_large_tensor(files.large_tensor(directory))
+    keys_in_a_large_tree(shards)
+    keys_in_a_large_tensor(files.large_tensor(directory))
