@@ -49,3 +49,39 @@ class ValuesError(ParamtuiError):
 
 class OpeningStoppedError(ParamtuiError):
     """A person does not want to wait any longer."""
+
+
+class UserCodeError(ParamtuiError):
+    """Code of the person's own failed: a factory, a forward pass, an input or loss function.
+
+    Attributes:
+        traceback: The whole traceback as text, for a log; empty where there is none.
+    """
+
+    def __init__(
+        self, what: str, *, where: str | None = None, hint: str | None = None, traceback: str = ""
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.traceback = traceback
+
+
+class InputsError(ParamtuiError):
+    """Nothing is known that the model could be run with.
+
+    Attributes:
+        tried: What was tried, and what came of it.
+    """
+
+    def __init__(
+        self, what: str, *, hint: str | None = None, tried: list[tuple[str, str]] | None = None
+    ) -> None:
+        super().__init__(what, hint=hint)
+        self.tried = tried or []
+
+
+class RunStoppedError(ParamtuiError):
+    """A person stopped what the model's code was doing."""
+
+
+class EngineError(ParamtuiError):
+    """The process that holds the model has ended, or does not answer."""

@@ -1,0 +1,1 @@
+"""Live modules: built, listed, run. The only rooms besides the engine's server that import torch."""
