@@ -11,8 +11,9 @@ from paramtui.version import __version__
 
 if TYPE_CHECKING:
     from paramtui.api import Checkpoint, open_checkpoint
+    from paramtui.browsing import browse, browse_async
 
-__all__ = ["Checkpoint", "__version__", "open_checkpoint"]
+__all__ = ["Checkpoint", "__version__", "browse", "browse_async", "open_checkpoint"]
 
 
 def __getattr__(name: str) -> object:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> object:
         from paramtui import api
 
         return getattr(api, name)
+    if name in ("browse", "browse_async"):
+        from paramtui import browsing
+
+        return getattr(browsing, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from paramtui.checkpoints.source import CheckpointSource
+    from paramtui.core.model_target import ModelOptions
+    from paramtui.engine.client import EngineSource
     from paramtui.tui.home import Home
 
-COMMANDS = ("ls", "show")
+COMMANDS = ("ls", "show", "grad")
+TARGETS = "checkpoint file or directory, file.py, file.py:factory, package.module:factory"
+MODELS = "a model is file.py, file.py:factory, or package.module:factory"
 # Commands that are laid down and not built yet: named, so that none is taken for a target.
-PLANNED = ("stats", "shared", "grad", "init", "replay", "check")
+PLANNED = ("stats", "shared", "init", "replay", "check")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,10 +72,13 @@ def _run(words: list[str]) -> int:
         return _fail(f"the command {words[0]} is not available yet")
     command = words[0] if words and words[0] in COMMANDS else None
     options = _parser(command).parse_args(_bracketed(words[1:] if command else words))
+    options.command = command
     if command == "ls":
         return _ls(options)
     if command == "show":
         return _show(options)
+    if command == "grad":
+        return _grad(options)
     return _browse(options)
 
 
@@ -97,21 +104,21 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 
         parser: argparse.ArgumentParser = OneLineParser(
             prog="paramtui",
-            description="Opens a PyTorch checkpoint as a tree of blocks and shows its numbers.",
-            epilog="commands: paramtui ls TARGET, paramtui show TARGET [NAME [INDEX]];"
+            description="Opens a PyTorch model or checkpoint as a tree of blocks and shows its numbers.",
+            epilog="commands: paramtui ls TARGET, paramtui show TARGET [NAME [INDEX]], paramtui grad TARGET;"
             " each has --help. A file named like a command is ./ls.",
         )
-        parser.add_argument(
-            "target", nargs="?", help="checkpoint file or directory; without it a start screen"
-        )
+        parser.add_argument("target", nargs="?", help=f"{TARGETS}; without it a start screen")
+        _add_model_options(parser)
         parser.add_argument("--at", metavar="NAME", help="begin at this tensor or block (name, or key path)")
         parser.add_argument("--index", metavar="INDEX", help="and there at this index, as in Python: 0,100")
         parser.add_argument("--version", action="version", version=f"paramtui {__version__}")
         return parser
     parser = OneLineParser(prog=f"paramtui {command}")
-    parser.add_argument("target", metavar="TARGET", help="checkpoint file, index of shards, or directory")
+    parser.add_argument("target", metavar="TARGET", help=TARGETS)
+    _add_model_options(parser)
     if command == "ls":
-        parser.description = "Lists a checkpoint as a tree with totals, or one line a tensor."
+        parser.description = "Lists a model or checkpoint as a tree with totals, or one line a tensor."
         parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="globs over full dotted names")
         parser.add_argument("--flat", action="store_true", help="one line a tensor instead of the tree")
         parser.add_argument("--depth", type=_depth, metavar="N", help="levels of the tree to show")
@@ -121,12 +128,50 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
             default="stored",
             help="order of siblings, or of the flat list (default: as stored, 2 before 10)",
         )
+    elif command == "grad":
+        parser.description = "Runs a model forward and backward once; shows every parameter's gradient."
     else:
         parser.description = "Shows the numbers of one tensor or slice, reading only their bytes."
         parser.add_argument("name", metavar="NAME", nargs="?", help="dotted name, or key path as JSON")
         parser.add_argument("index", metavar="INDEX", nargs="?", default="", help="as in Python: 0,:3")
     parser.add_argument("--json", action="store_true", help="strict JSON for programs")
     return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("for models")
+    group.add_argument("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1, meta")
+    group.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all random numbers (default 0)")
+    group.add_argument("--weights", metavar="CKPT", help="a checkpoint to load into the model")
+    group.add_argument(
+        "--fix-weights",
+        action="store_true",
+        help="load the entry of CKPT, or without the prefix, that fits best",
+    )
+    group.add_argument(
+        "--inputs", metavar="SPEC", help="of a backward pass: 2x3x224x224, int64:4x16<1000, file.py:function"
+    )
+
+
+def _seed(text: str) -> int:
+    from argparse import ArgumentTypeError
+
+    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) >= 1 << 63:
+        raise ArgumentTypeError("a whole number from 0 is wanted")
+    return int(text)
+
+
+def _model_options(options: argparse.Namespace) -> ModelOptions:
+    from paramtui.core.model_target import ModelOptions
+
+    if options.inputs is not None:
+        from paramtui.core.input_spec import is_function_reference, parse_inputs
+
+        if is_function_reference(options.inputs) is None:
+            parse_inputs(options.inputs)  # what is wrong with it is said before a model is built
+    return ModelOptions(
+        options.device, options.seed, options.inputs, options.weights, bool(options.fix_weights)
+    )
 
 
 def _depth(text: str) -> int:
@@ -137,10 +182,35 @@ def _depth(text: str) -> int:
     return int(text)
 
 
-def _open(target: str) -> CheckpointSource:
-    from paramtui.checkpoints.registry import open_checkpoint
+def _open(options: argparse.Namespace) -> CheckpointSource | EngineSource:
+    """Opens a checkpoint, or builds a model in an engine; what its code prints goes to stderr."""
+    from paramtui.core.model_target import model_target
 
-    return open_checkpoint(target)
+    model = model_target(options.target)
+    if model is None:
+        from paramtui.checkpoints.registry import open_checkpoint
+
+        if options.weights is not None:
+            raise UsageError("--weights loads a checkpoint into a model", hint=MODELS, where=options.target)
+        return open_checkpoint(options.target)
+    from paramtui.engine.client import EngineSource
+
+    def told(kind: str, words: str) -> None:
+        if kind == "output":
+            sys.stderr.write(words)
+            sys.stderr.flush()
+
+    source = EngineSource(model, _model_options(options), told).wait_open()
+    for warning in source.listing.warnings:
+        if options.command != "ls":
+            _warn(warning)
+    return source
+
+
+def _warn(words: str) -> None:
+    from paramtui.core.text import safe_text
+
+    print(f"paramtui: warning: {safe_text(words, 1000)}", file=sys.stderr)
 
 
 def _write(pieces: Iterable[str]) -> None:
@@ -161,7 +231,7 @@ def _ls(options: argparse.Namespace) -> int:
     from paramtui.commands import ls
 
     gc.disable()  # a short life of many objects and no cycles
-    listing = _open(options.target).listing
+    listing = _open(options).listing
     selection = ls.Selection(listing, options.patterns)
     if selection.narrowed and not selection.tensors and not selection.values:
         from paramtui.core.text import safe_text
@@ -180,7 +250,7 @@ def _show(options: argparse.Namespace) -> int:
     from paramtui.commands import show
     from paramtui.errors import NameLookupError
 
-    source = _open(options.target)
+    source = _open(options)
     listing = source.listing
     try:
         tensor = show.choose(listing, options.name)
@@ -192,6 +262,19 @@ def _show(options: argparse.Namespace) -> int:
         return 0
     render = show.show_json if options.json else show.show_text
     _write(render(listing, source.read_window, tensor, options.index))
+    return 0
+
+
+def _grad(options: argparse.Namespace) -> int:
+    from paramtui.commands import grad
+    from paramtui.core.model_target import model_target
+
+    if model_target(options.target) is None:
+        raise UsageError("gradients need a model", hint=MODELS, where=options.target)
+    source = _open(options)
+    outcome = source.do("backward", inputs=None, accumulate=False)  # type: ignore[union-attr]
+    render = grad.grad_json if options.json else grad.grad_text
+    _write(render(source.listing, outcome.gradients))
     return 0
 
 
@@ -207,13 +290,23 @@ def _browse(options: argparse.Namespace) -> int:
     from paramtui.tui.app import ParamtuiApp
     from paramtui.tui.settings import load_settings
 
-    opener = TargetOpener(options.target)
+    opener = TargetOpener(options.target, _checked(options))
     settings = load_settings()
     app = ParamtuiApp(
         options.target, opener, at=options.at, index=options.index, settings=settings, home=_home()
     )
     app.run(mouse=settings.mouse)
     return app.return_code or 0
+
+
+def _checked(options: argparse.Namespace) -> ModelOptions | None:
+    """What was asked for besides a model; nothing where only a checkpoint is opened."""
+    from paramtui.core.model_target import model_target
+
+    asked = options.weights is not None or options.inputs is not None
+    if asked and options.target is not None and model_target(options.target) is None:
+        raise UsageError("--weights and --inputs are for models", hint=MODELS, where=options.target)
+    return _model_options(options)
 
 
 def _home() -> Home:

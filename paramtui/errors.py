@@ -31,6 +31,19 @@ class TargetError(ParamtuiError):
     """A target that cannot be opened: missing, not readable, of an unknown kind."""
 
 
+class CandidatesError(TargetError):
+    """A Python file that defines several models.
+
+    Attributes:
+        candidates: Targets that name one each.
+    """
+
+    def __init__(self, where: str, candidates: list[str]) -> None:
+        shown = ", ".join(candidates[:6]) + (", …" if len(candidates) > 6 else "")
+        super().__init__("defines several models", where=where, hint=f"name one: {shown}")
+        self.candidates = candidates
+
+
 class FormatError(ParamtuiError):
     """A file whose bytes are not what its format demands."""
 

@@ -39,7 +39,7 @@ def training_checkpoint() -> dict[str, object]:
     loss = torch.tensor(0.0)
     for _ in range(3):
         optimizer.zero_grad()
-        loss = sample.loss(net(*sample.example_inputs()))
+        loss = sample.loss(net, *sample.example_inputs())
         loss.backward()
         optimizer.step()
     return {

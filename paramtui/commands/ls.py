@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from paramtui.core.describe import all_warnings, group_letters, letter, tensor_facts, value_text
 from paramtui.core.jsonable import jsonable
+from paramtui.core.live import GHOST
 from paramtui.core.ordering import in_order
 from paramtui.core.text import bytes_text, count_text, key_text, safe_text
 from paramtui.core.tree import Tree
@@ -76,6 +77,8 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
     separator = "\n  "
     for index in selection.values:
         value = listing.values[index]
+        if value.type_name == GHOST:
+            continue
         path = listing.path(value.node)
         entry = {
             "name": listing.node_name(value.node),
@@ -85,7 +88,7 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
         }
         yield separator + text(entry)
         separator = ",\n  "
-    modules = [
+    modules: list[dict[str, object]] = [
         {
             "name": listing.node_name(node),
             "path": [_json_key(key) for key in listing.path(node)],
@@ -94,6 +97,15 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
         for node in selection.modules
     ]
     yield "],\n"
+    if listing.live is not None:
+        yield f' "built": {text(listing.live.built)}, "seed": {text(listing.live.seed)},\n'
+        for entry, node in zip(modules, selection.modules, strict=True):
+            entry["extra"] = listing.live.text.get(node, "")
+            entry["training"] = listing.live.training.get(node)
+            if node in listing.live.repeats:
+                entry["repeats"] = listing.live.repeats[node]
+        if listing.live.weights is not None:
+            yield f' "weights": {text(listing.live.weights._asdict())},\n'
     if modules:
         yield f' "modules": {text(modules)},\n'
     yield ' "shared": '
@@ -132,6 +144,14 @@ def _tensor_entry(listing: Listing, tensor: int, name: str) -> dict[str, object]
             entry["quantization"] = extra.quantizer.scheme
         if extra.problem:
             entry["problem"] = extra.problem
+    live = listing.live
+    if live is not None:
+        entry["type"] = live.type_name[tensor]
+        entry["device"] = live.device[tensor]
+        entry["is_leaf"] = live.is_leaf[tensor]
+        entry["persistent"] = live.persistent[tensor]
+        if tensor in live.notes:
+            entry["note"] = live.notes[tensor]
     return entry
 
 
@@ -172,8 +192,16 @@ def _marked(listing: Listing, tensor: int, line: str, letters: dict[int, str]) -
     if tensor in letters:
         line += f"  ={letters[tensor]}"
     problem = listing.problem(tensor)
-    if problem and (listing.extras[tensor].layout not in ("meta", "wrapper")):
+    if problem and (listing.extras[tensor].layout not in ("meta", "wrapper", "uninitialized")):
         line += f"  ? {problem}"
+    live = listing.live
+    if live is not None:
+        if tensor in live.notes:
+            line += f"  ? {safe_text(live.notes[tensor], 200)}"
+        if listing.kind[tensor] == "parameter" and not listing.requires_grad[tensor]:
+            line += "  frozen"
+        if listing.kind[tensor] == "buffer":
+            line += "  buffer" if live.persistent[tensor] else "  buffer, not saved"
     return line
 
 
@@ -265,7 +293,7 @@ def _tree_lines(tree: Tree, rows: list[int], names: list[str], letters: dict[int
         key: f"  {fact[0]:<{dtype_width}}  {fact[1]:<{shape_width}}  {fact[2]:>8}\n"
         for key, fact in facts.items()
     }
-    marked = {*letters, *extras}
+    marked = {*letters, *extras, *_remarkable(listing)}
     for row, name in zip(rows, names, strict=True):
         if row < 0:
             below = tree.end[-row - 1] + row
@@ -284,6 +312,19 @@ def _tree_lines(tree: Tree, rows: list[int], names: list[str], letters: dict[int
             if tail is None:
                 tail = tails[total] = _block_tail(tree, row, class_name, dtype_width, shape_width)
             yield (name.ljust(width) + tail).rstrip() + "\n"
+
+
+def _remarkable(listing: Listing) -> set[int]:
+    """Tensors of a live model of which something is said beside their facts."""
+    live = listing.live
+    if live is None:
+        return set()
+    found = {
+        tensor
+        for tensor, kind in enumerate(listing.kind)
+        if kind == "buffer" or (kind == "parameter" and not listing.requires_grad[tensor])
+    }
+    return found | live.notes.keys()
 
 
 def _block_tail(tree: Tree, row: int, class_name: str | None, dtype_width: int, shape_width: int) -> str:

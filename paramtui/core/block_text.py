@@ -57,7 +57,10 @@ def _values(tree: Tree, row: int) -> dict[str, object]:
 
 
 def extra_repr(tree: Tree, row: int) -> str:
-    """The arguments that a layer's ``extra_repr()`` gives, as far as the file holds them."""
+    """The arguments that a layer's ``extra_repr()`` gives; of a file, as far as it holds them."""
+    live = tree.listing.live
+    if live is not None:
+        return safe_text(live.text.get(tree.node[row], ""), 400)
     bias = any(tree.label[child] == "bias" and tree.tensor[child] >= 0 for child in tree.children(row))
     return layer_text(tree.class_name(row) or "", _values(tree, row), bias=bias)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from paramtui.core.listing import Listing
     from paramtui.core.tree import Tree
 
+# What a live model is called in the lines that reach into it.
+MODEL: Final = "model"
 MAX_STEPS: Final = 1000
 MAX_SHARDS: Final = 3
 MAX_SHARDED_TEXT: Final = 300
@@ -56,6 +58,8 @@ def expression(listing: Listing, tree: Tree, row: int) -> str:
         row: Of the tree.
     """
     node = tree.node[row]
+    if listing.live is not None and node >= 0 and _is_ghost(listing, tree, row):
+        return ""
     if node < 0 or listing.shards:
         blocks = _blocks(tree)
         if node < 0 or row == 0:
@@ -68,11 +72,18 @@ def expression(listing: Listing, tree: Tree, row: int) -> str:
     return _reach(listing, node)
 
 
+def _is_ghost(listing: Listing, tree: Tree, row: int) -> bool:
+    """Whether a row of a live model stands for what only a checkpoint has."""
+    return tree.tensor[row] < 0 and tree.node[row] not in listing.module_nodes
+
+
 def imports(text: str) -> str:
     """The import that an expression needs; empty for an empty one."""
     import re
 
     code = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)
+    if code == MODEL or code.startswith((f"{MODEL}.", f"{MODEL}[")):
+        return ""
     if "safetensors.torch." in code:
         return "import safetensors.torch"
     if "safetensors." in code:
@@ -175,6 +186,8 @@ def _opening(listing: Listing, index: int) -> str:
 
 
 def _load(listing: Listing, shard: Shard, end: int) -> str:
+    if shard.format == "module":
+        return MODEL
     path = literal_text(shard.path)
     if shard.format == "safetensors":
         # safetensors refuses a file as a whole for any tensor that it cannot read.

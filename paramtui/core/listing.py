@@ -14,6 +14,7 @@ from paramtui.core.text import key_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from paramtui.core.live import LiveFacts
     from paramtui.core.sharing import Sharing
 
 Key: TypeAlias = object
@@ -30,6 +31,9 @@ BUFFER = 4  # parent.get_buffer(key)
 ARGUMENT = 5  # an argument of the call that makes the parent: not reachable
 
 ROOT = 0
+
+# Layouts of what has no numbers of its own: they lie in the tensors below it, or do not exist yet.
+UNCOUNTED = ("wrapper", "uninitialized")
 
 
 class Geometry(NamedTuple):
@@ -167,6 +171,7 @@ class Listing:
         warnings: What a person should know about the file as a whole.
         reasons: Abilities that this source lacks, and why, in words for a person.
         disjoint: The format promises that no two tensors overlap, and the reader checked it.
+        live: What is known of a live model besides; None for a checkpoint.
     """
 
     def __init__(self, target: str, format_name: str) -> None:
@@ -196,6 +201,7 @@ class Listing:
         self.warnings: list[str] = []
         self.reasons: dict[str, str] = {}
         self.disjoint = False
+        self.live: LiveFacts | None = None
         self._names: list[str] | None = None
         self._by_name: dict[str, list[int]] | None = None
         self._sharing: Sharing | None = None
@@ -345,7 +351,7 @@ class Listing:
         known: dict[Shape, int] = {}
         for tensor in tensors:
             if tensor in extras:
-                if extras[tensor].layout != "wrapper":
+                if extras[tensor].layout not in UNCOUNTED:
                     elements += self.numel(tensor)
                     nbytes += sizes[tensor]
                 continue

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from paramtui.core.addresses import EMPTY, StridedSet, meet, piece_count, pieces, strided_set, union_size
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
+from paramtui.core.listing import UNCOUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,10 +80,10 @@ def _survey(listing: Listing, tensors: Iterable[int]) -> Sharing:
             continue
         location = locations[tensor]
         if location < 0:
-            if extra is None or extra.layout != "wrapper":
+            if extra is None or extra.layout not in UNCOUNTED:
                 elements += listing.numel(tensor)
             continue
-        if extra is not None and extra.problem is not None:
+        if extra is not None and extra.problem is not None and extra.layout != "meta":
             # Its geometry reaches past its storage: only the storage's own bytes can be counted.
             continue
         dtype = dtypes[tensor]

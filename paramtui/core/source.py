@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from paramtui.core.gradients import Gradients
     from paramtui.core.listing import Listing
 
 
@@ -50,8 +51,85 @@ class Reader(Protocol):
         """
 
 
+class Outcome(NamedTuple):
+    """What a source says after something was done to its model.
+
+    Attributes:
+        gradients: What is known of the gradients now.
+        listing: What there is now, where that has changed; else None.
+        said: What to tell the person; empty for nothing.
+    """
+
+    gradients: Gradients
+    listing: Listing | None
+    said: str = ""
+
+
+@runtime_checkable
+class Differentiable(Reader, Protocol):
+    """A source with a model in it, which can be run."""
+
+    @property
+    def gradients(self) -> Gradients:
+        """What is known of the gradients."""
+
+    async def gradient_window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
+        """As `window`, of the gradient.
+
+        Raises:
+            ValuesError: There is none, or it cannot be read.
+        """
+
+    async def backward(self, inputs: str | None, *, accumulate: bool) -> Outcome:
+        """Runs forward and backward.
+
+        Args:
+            inputs: A specification, see `paramtui.core.input_spec`; None for what is known.
+            accumulate: Add to the gradients that are there.
+
+        Raises:
+            InputsError: Nothing is known to run the model with.
+            UserCodeError: Its code failed.
+            ValuesError: There is nothing to differentiate, or there are no numbers.
+            RunStoppedError: It was stopped.
+            EngineError: The process that holds the model has ended.
+        """
+
+    async def zero_gradients(self) -> Outcome:
+        """Sets all gradients to None; raises as `backward`."""
+
+    async def set_training(self, *, training: bool) -> Outcome:
+        """Puts the whole model in training or evaluation mode; raises as `backward`."""
+
+    async def apply_proposal(self) -> Outcome:
+        """Loads the weights in the way that was proposed; raises as `backward`."""
+
+    async def interrupt(self) -> bool:
+        """Asks the code that runs to stop; False if it could not be asked."""
+
+    async def restart(self, *, replay: bool) -> Outcome:
+        """Ends the process that holds the model, builds it anew, and does again what was done to it.
+
+        Raises:
+            EngineError: It could not be done.
+        """
+
+    @property
+    def ended(self) -> str:
+        """Why the process that holds the model has ended; empty while it is there."""
+
+    def listen(self, told: Callable[[str, str], None]) -> None:
+        """Calls `told` with a kind (``output``, ``stage``, ``ended``) and words, from any thread."""
+
+    def close(self) -> None:
+        """Lets go of the model; its process ends."""
+
+
 class Watch(Protocol):
     """Is told how far the opening of a target has come, from the thread that opens it."""
+
+    def told(self, kind: str, words: str) -> None:
+        """What a live model says while it is built: ``stage`` or ``output``, and words."""
 
     def outline(self, names: Iterable[str]) -> None:
         """The dotted names of all tensors, where they are known before their shapes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paramtui.core.listing import ITEM, ROOT
+from paramtui.core.listing import ITEM, ROOT, UNCOUNTED
 from paramtui.core.text import key_text
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Builder:
                         known = numel[shape] = listing.numel(tensor)
                     self.elements[row] += known
                     self.nbytes[row] += listing.nbytes[tensor]
-                elif extra.layout != "wrapper":
+                elif extra.layout not in UNCOUNTED:
                     self.elements[row] += listing.numel(tensor)
                     self.nbytes[row] += listing.nbytes[tensor]
             above = self.parent[row]

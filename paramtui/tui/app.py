@@ -10,13 +10,21 @@ import os
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import work
 from textual.app import App
 
-from paramtui.errors import OpeningStoppedError, ParamtuiError
+from paramtui.core.output_log import OutputLog
+from paramtui.errors import (
+    CandidatesError,
+    OpeningStoppedError,
+    ParamtuiError,
+    RunStoppedError,
+    UserCodeError,
+)
 from paramtui.tui.actions import ACTIONS, Keys, bindings, known_keys
 from paramtui.tui.home import Home
 from paramtui.tui.opened import prepare
@@ -30,13 +38,14 @@ from paramtui.tui.widgets.values_pane import ValuesPane
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from textual import events
     from textual.binding import BindingType
     from textual.command import Provider
     from textual.dom import DOMNode
     from textual.filter import LineFilter
     from textual.screen import Screen
 
-    from paramtui.core.source import Opener
+    from paramtui.core.source import Differentiable, Opener, Reader
     from paramtui.tui.actions import Action
 
 FAILED = 2
@@ -58,12 +67,6 @@ class _Threads(ThreadPoolExecutor):
         super().shutdown(wait=False, cancel_futures=True)
 
 
-def _settle() -> None:
-    """Collects garbage from now on, but does not look at the rows of a large target again and again."""
-    gc.enable()
-    gc.freeze()
-
-
 def _palette() -> type[Provider]:
     from paramtui.tui.palette import EverythingProvider
 
@@ -80,6 +83,7 @@ class ParamtuiApp(App[None]):
         index: Where to begin in that tensor.
         settings: A person's own ones.
         home: What else could be opened.
+        guest: The process is somebody else's: its signals, garbage and end are left alone.
     """
 
     CSS_PATH = "app.tcss"
@@ -98,11 +102,18 @@ class ParamtuiApp(App[None]):
         index: str | None = None,
         settings: Settings | None = None,
         home: Home | None = None,
+        guest: bool = False,
     ) -> None:
         super().__init__()
         self._first = (target, at, index)
         self._opener = opener
         self._home = home or Home()
+        self._guest = guest
+        self.output = OutputLog()
+        self._target = target or ""
+        self._model: Differentiable | None = None
+        self._stage = ""
+        self._handlers: dict[signal.Signals, Any] = {}
         self._settings = settings or Settings()
         self._problems = list(self._settings.problems)
         self._watch: OpeningWatch | None = None
@@ -146,6 +157,7 @@ class ParamtuiApp(App[None]):
         loop = asyncio.get_running_loop()
         loop.set_default_executor(_Threads())
         for number in _SIGNALS:
+            self._handlers[number] = signal.getsignal(number)
             # Without a handler the process would end with the terminal still in its hands.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self.exit, None, 128 + number)
@@ -158,11 +170,19 @@ class ParamtuiApp(App[None]):
         if not self.is_headless:
             self.set_interval(TERMINAL_CHECK, self._check_terminal)
         target, at, index = self._first
+        if self._guest:
+            self.begin_capture_print(self)
         if target is None:
-            _settle()
+            self._settle()
             self.call_later(self.action_open_other)
         else:
             self._open(target, at, index)
+
+    def _settle(self) -> None:
+        """Collects garbage from now on, but does not look at the rows of a large target again and again."""
+        if not self._guest:
+            gc.enable()
+            gc.freeze()
 
     def _check_terminal(self) -> None:
         """Ends the program when its terminal is gone, which no signal may say: reading on would spin."""
@@ -172,18 +192,21 @@ class ParamtuiApp(App[None]):
             if error.errno != errno.EIO:
                 return  # no controlling terminal, or none of its own: nothing is known to be wrong
             hang_up = 128 + signal.SIGHUP
-            # What is left to draw cannot be drawn; nobody waits for it.
-            threading.Timer(1.0, os._exit, (hang_up,)).start()
+            if not self._guest:
+                # What is left to draw cannot be drawn; nobody waits for it.
+                threading.Timer(1.0, os._exit, (hang_up,)).start()
             self.exit(return_code=hang_up)
 
     def on_unmount(self) -> None:
         """Gives the signals back."""
         if self._watch is not None:
             self._watch.stop()
+        self._close_model()
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.remove_signal_handler(number)
+                signal.signal(number, self._handlers[number])
 
     # Opening
 
@@ -191,7 +214,8 @@ class ParamtuiApp(App[None]):
         """Opens another target; what is on screen stays until it is there."""
         if self._watch is not None:
             self._watch.stop()
-        gc.unfreeze()
+        if not self._guest:
+            gc.unfreeze()
         self.browser.wait_for(target)
         self._open(target)
 
@@ -207,32 +231,107 @@ class ParamtuiApp(App[None]):
             if not watch.stopped:
                 function(*arguments)
 
-        watch = self._watch = OpeningWatch(post, browser.outline, browser.progress)
+        self._target = target
+        self.output.clear()
+        began = time.monotonic()
+
+        def waited() -> None:
+            if self._watch is watch and self._stage:
+                browser.progress(f"{self._stage}… {time.monotonic() - began:.0f} s  esc stops")
+
+        def listen(kind: str, words: str) -> None:
+            # Called by a thread that listens to an engine.
+            if kind == "output":
+                self.output.write(words)
+            post(self._told, kind, words)
+
+        watch = self._watch = OpeningWatch(post, browser.outline, browser.progress, listen)
+        self._stage = ""
+        ticker = self.set_interval(0.5, waited)
+        source: Reader | None = None
         try:
             source = await self._opener(target, watch)
             # A small tree is made within a frame, and then the first paint shows it.
             small = len(source.listing.node_parent) <= SMALL
             opened = prepare(source) if small else await asyncio.to_thread(prepare, source)
             await browser.mounted.wait()
-        except OpeningStoppedError:
+        except (OpeningStoppedError, RunStoppedError):
             return
+        except CandidatesError as error:
+            await self._choose(error)
         except ParamtuiError as error:
-            await self._fail(str(error))
+            await self._fail(str(error), tried_code=isinstance(error, UserCodeError))
         except MemoryError:
             await self._fail("there is not enough memory to open this")
         else:
             self._failed = False
+            self._close_model()
+            self._model = opened.model
+            if opened.model is not None:
+                opened.model.listen(listen)
             browser.open(opened, at, index)
             await asyncio.to_thread(self._home.opened, target)
         finally:
+            ticker.stop()
             if self._watch is watch:
                 self._watch = None
-            self.call_after_refresh(_settle)
+            self.call_after_refresh(self._settle)
 
-    async def _fail(self, message: str) -> None:
+    async def _fail(self, message: str, *, tried_code: bool = False) -> None:
         await self.browser.mounted.wait()
         self._failed = self.browser.opened is None
-        self.browser.fail(message)
+        advice = "ctrl+r tries again, " if tried_code or self._stage else ""
+        if not self.output.empty:
+            advice += "p shows what its code printed, "
+        self.browser.fail(message, advice)
+
+    async def _choose(self, error: CandidatesError) -> None:
+        from paramtui.tui.screens.candidates import CandidatesScreen
+
+        await self._fail(str(error))
+        await self.push_screen(CandidatesScreen(self._target, error.candidates), self._chosen_candidate)
+
+    def _chosen_candidate(self, target: str | None) -> None:
+        if target is not None:
+            self.open_target(target)
+
+    def retry(self) -> None:
+        """Opens the target anew that could not be opened."""
+        if self.browser.opened is None and self._target and self._watch is None:
+            self.open_target(self._target)
+
+    def _close_model(self) -> None:
+        """Lets go of the model on screen, if there is one."""
+        model, self._model = self._model, None
+        if model is not None:
+            model.close()
+
+    # A live model
+
+    def _told(self, kind: str, words: str) -> None:
+        """What an engine says, in the screen's thread."""
+        if kind == "stage":
+            self._stage = words
+            if self._watch is not None:
+                self.browser.progress(f"{words}…  esc stops")
+        elif kind == "ended" and self._watch is None:
+            self.browser.engine_ended(words)
+
+    def on_print(self, event: events.Print) -> None:
+        """What code of this very process prints while the screen is drawn."""
+        self.output.write(event.text)
+
+    async def show_output(self) -> None:
+        """Shows what the model's code has printed."""
+        from paramtui.tui.screens.output import OutputScreen
+
+        if isinstance(self.screen, BrowseScreen):
+            await self.push_screen(OutputScreen(self.output))
+
+    @property
+    def mouse_wanted(self) -> bool:
+        """Whether the mouse is the screen's rather than the terminal's."""
+        return self._settings.mouse
 
     @property
     def opening(self) -> bool:
@@ -279,7 +378,7 @@ class ParamtuiApp(App[None]):
         browser = self.browser
         nodes: dict[str, DOMNode] = {
             "tree": browser.query_one(TreePane),
-            "values": browser.query_one(ValuesPane),
+            "values": browser.query_one("#values", ValuesPane),
             "screen": browser,
             "app": self,
         }

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os.path
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 from paramtui.core.describe import group_letters, type_and_value
 from paramtui.core.dtypes import SHORT_NAMES
+from paramtui.core.gradients import (
+    FINITE,
+    FROZEN,
+    INF,
+    NAN,
+    NO_GRADIENTS,
+    NOT_YET,
+    UNREACHED,
+    ZERO,
+    Gradients,
+)
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
 from paramtui.core.tree import Tree
 from paramtui.core.tree_view import TreeView
@@ -15,11 +26,12 @@ from paramtui.tui.finding import Finder
 
 if TYPE_CHECKING:
     from paramtui.core.listing import Listing, Totals
+    from paramtui.core.moments import MomentTable
     from paramtui.core.sharing import Group
-    from paramtui.core.source import Reader
+    from paramtui.core.source import Differentiable, Reader
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Opened:
     """A source, its tree, and what is worked out once for all rows.
 
@@ -33,6 +45,10 @@ class Opened:
         problems: Whether any tensor's values cannot be read.
         columns: Widths of the columns of facts: shape, dtype, size.
         finder: Finds rows by name.
+        model: The source, where it holds a live model.
+        gradients: What is known of its gradients; replaced after each pass.
+        moments: Optimizer state of a checkpoint, joined by name; None until it is asked for.
+        moment: Which of the moments of a parameter is looked at.
     """
 
     source: Reader
@@ -44,6 +60,31 @@ class Opened:
     problems: bool
     columns: tuple[int, int, int]
     finder: Finder
+    model: Differentiable | None = None
+    gradients: Gradients = NO_GRADIENTS
+    moments: MomentTable | None = None
+    moment: int = 0
+    _norms: dict[int, tuple[float | None, bool]] = field(default_factory=dict)
+
+    def take_gradients(self, gradients: Gradients) -> None:
+        """Shows other gradients from now on."""
+        self.gradients = gradients
+        self._norms = {}
+
+    def block_gradient(self, row: int) -> tuple[float | None, bool]:
+        """Norm over the gradients below a row, and whether any is NaN or infinite."""
+        found = self._norms.get(row)
+        if found is None:
+            tensors = self.tree.tensors_below(row)
+            figures = self.gradients.figures
+            bad = any(figures[tensor].nan or figures[tensor].inf for tensor in tensors if tensor in figures)
+            found = self._norms[row] = self.gradients.block_norm(tensors), bad
+        return found
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether there is a gradient panel with numbers in it."""
+        return self.gradients.any or "optimizer" in self.listing.kind
 
     @property
     def listing(self) -> Listing:
@@ -56,6 +97,9 @@ def prepare(source: Reader) -> Opened:
     listing = source.listing
     tree = Tree(listing)
     groups = listing.sharing.groups
+    # Told by what a listing says, not by classes: those of other rooms are not known here.
+    model = cast("Differentiable", source) if listing.live is not None else None
+    live = listing.live
     return Opened(
         source,
         tree,
@@ -63,9 +107,11 @@ def prepare(source: Reader) -> Opened:
         listing.totals(),
         {member: group for group in groups for member in group.members},
         group_letters((group.kind, group.members) for group in groups),
-        any(extra.problem for extra in listing.extras.values()),
+        any(extra.problem for extra in listing.extras.values()) or bool(live and live.notes),
         _columns(listing),
         Finder(tree),
+        model,
+        model.gradients if model is not None else NO_GRADIENTS,
     )
 
 
@@ -121,6 +167,37 @@ def facts(opened: Opened, row: int) -> list[str]:
     if tree.tensors[row]:
         found += [count_text(tree.elements[row]), bytes_text(tree.nbytes[row])]
     return found
+
+
+def gradient_facts(opened: Opened, row: int) -> tuple[str, str]:
+    """Norm of a row's gradient, or why there is none in a word, and its ratio to the parameter's."""
+    tensor = opened.tree.tensor[row]
+    if tensor < 0:
+        norm, _ = opened.block_gradient(row)
+        return "" if norm is None else norm_text(norm), ""
+    state = opened.gradients.state(tensor)
+    word = {FROZEN: "frozen", UNREACHED: "None", ZERO: "0", NAN: "NaN", INF: "Inf", NOT_YET: ""}.get(
+        state or ""
+    )
+    figure = opened.gradients.figures.get(tensor)
+    if figure is None or word is not None:
+        return word or "", ""
+    return norm_text(figure.norm or 0.0), norm_text(figure.ratio) if figure.ratio is not None else ""
+
+
+def norm_text(norm: float) -> str:
+    """``3.1e-02``: seven cells or less."""
+    return f"{norm:.1e}" if norm else "0"
+
+
+def gradient_mark(opened: Opened, row: int) -> str:
+    """One cell: ``g`` gradient, ``!`` NaN or infinite, ``0`` all zero, ``-`` not reached; or nothing."""
+    tensor = opened.tree.tensor[row]
+    if tensor < 0:
+        norm, bad = opened.block_gradient(row)
+        return "!" if bad else "" if norm is None else "g"
+    marks = {FINITE: "g", NAN: "!", INF: "!", ZERO: "0", UNREACHED: "-"}
+    return marks.get(opened.gradients.state(tensor) or "", "")
 
 
 def value_of(opened: Opened, row: int) -> str | None:

@@ -15,6 +15,7 @@ from paramtui.tui.opened import expression
 
 if TYPE_CHECKING:
     from paramtui.core.source import Window
+    from paramtui.tui.cells import CellBlock
     from paramtui.tui.grid import Grid
     from paramtui.tui.opened import Opened
     from paramtui.tui.pages import Page
@@ -48,6 +49,10 @@ class PageMaker:
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
         self._windows: OrderedDict[tuple[object, ...], Window] = OrderedDict()
+
+    def forget(self) -> None:
+        """Reads all numbers anew from now on."""
+        self._windows.clear()
 
     async def page(self, wanted: Wanted) -> tuple[Page, CellFormat]:
         """The page of a row, and how its numbers are written; what went wrong is a page too."""
@@ -87,27 +92,38 @@ class PageMaker:
         if grid.empty:
             words = [Text(""), Text("A size is 0: there are no numbers.")]
             return pages.Page(row, title, head, words, expression=way), wanted.format
-        dtype = listing.dtype[tensor]
+        block = await self._block(wanted, grid, tensor)
+        if block is None:
+            return pages.error_page(opened, row, "these numbers make no grid"), wanted.format
+        return pages.Page(row, title, head, grid=grid, block=block, expression=way), block.format
+
+    async def _block(self, wanted: Wanted, grid: Grid, tensor: int) -> CellBlock | None:
+        """The numbers of a window, written; None where they make no grid."""
+        opened = self._opened
+        dtype = opened.listing.dtype[tensor]
         height = max(wanted.height, 1)
         cell = wanted.cell_width or least_width(dtype, grid.columns)
         picks = grid.picks(height, min(wanted.width // cell + 1, MAX_CELLS_READ // height))
         window = await self._window(opened, tensor, picks)
         values = window.values
         if values is None:
-            return pages.error_page(opened, row, "these numbers make no grid"), wanted.format
+            return None
         if grid.row_dim > grid.col_dim >= 0:
             values = values.swapaxes(grid.row_dim, grid.col_dim)
         rows = len(picks[grid.row_dim]) if grid.row_dim >= 0 else 1
         columns = len(picks[grid.col_dim]) if grid.col_dim >= 0 else 1
-        block = write_cells(values, rows, columns, wanted.format, pairs=dtype == "float4_e2m1fn_x2")
-        return pages.Page(row, title, head, grid=grid, block=block, expression=way), block.format
+        return write_cells(values, rows, columns, wanted.format, pairs=dtype == "float4_e2m1fn_x2")
+
+    async def _read(self, opened: Opened, tensor: int, picks: tuple[range, ...]) -> Window:
+        """The cells of a tensor, from where they lie."""
+        return await opened.source.window(tensor, picks)
 
     async def _window(self, opened: Opened, tensor: int, picks: tuple[range, ...]) -> Window:
         """A window, from those read before where it is among them."""
         key = (tensor, picks)
         found = self._windows.get(key)
         if found is None:
-            found = await opened.source.window(tensor, picks)
+            found = await self._read(opened, tensor, picks)
             self._windows[key] = found
             while len(self._windows) > KEPT_WINDOWS:
                 self._windows.popitem(last=False)

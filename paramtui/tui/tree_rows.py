@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 
-from paramtui.tui.opened import facts, label, value_of
+from paramtui.tui.opened import facts, gradient_facts, gradient_mark, label, value_of
 from paramtui.tui.widgets.strips import fit
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ MAX_INDENT = 12
 MIN_NAME = 14
 MIN_FLAT_NAME = 34
 FACTS = ("shape", "dtype", "size")
+GRADIENT_FACTS = ("norm", "ratio")
+GRADIENT_WIDTH = 7
 
 
 class RowLook(NamedTuple):
@@ -55,7 +57,7 @@ class RowLook(NamedTuple):
 def gutter(opened: Opened) -> int:
     """Cells of the marks that stand before every row: cursor, group, problem."""
     letters = min(max(map(len, opened.letters.values()), default=0), 3)
-    return 1 + letters + opened.problems
+    return 1 + letters + opened.problems + opened.gradients.any
 
 
 def indent(opened: Opened, row: int) -> int:
@@ -70,9 +72,10 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
     block = tree.is_block(row) and not look.flat
     marks_width = gutter(opened)
     marks = opened.letters.get(tensor, "") if tensor >= 0 else ""
+    if opened.gradients.any:
+        marks = marks.ljust(marks_width - 2 - opened.problems) + (gradient_mark(opened, row) or " ")
     if opened.problems:
-        unreadable = tensor >= 0 and opened.listing.problem(tensor) is not None
-        marks = marks.ljust(marks_width - 2) + ("?" if unreadable else " ")
+        marks = marks.ljust(marks_width - 2) + ("?" if _is_problem(opened, row) else " ")
     # A letter of the marks must not be read as the first one of a whole name.
     lead = " " * (marks_width > 1) if look.flat else " " * indent(opened, row)
     if not look.flat:
@@ -96,6 +99,14 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
     out.append((" " * (room - cell_len(tail) - cell_len(shown)), name_style))
     out.append((tail, look.style("facts")))
     return out
+
+
+def _is_problem(opened: Opened, row: int) -> bool:
+    """Whether something is wrong with a tensor: unreadable, or not as the checkpoint has it."""
+    tensor, live = opened.tree.tensor[row], opened.listing.live
+    if tensor < 0:
+        return live is not None and value_of(opened, row) is not None
+    return opened.listing.problem(tensor) is not None or bool(live and tensor in live.notes)
 
 
 def full_label(opened: Opened, row: int) -> str:
@@ -135,31 +146,50 @@ def _facts(opened: Opened, row: int, look: RowLook, room: int, name: int) -> str
     """As many facts of a row as there is room for, in columns."""
     found = facts(opened, row)
     if look.flat:
-        return _flat_facts(opened, found, look)
+        return _flat_facts(opened, row, found, look)
     widest = look.width - gutter(opened) - 1
-    # What the pane has room for on every row, so that columns stay in place.
-    shown = 3
-    while shown and widest - sum(column + 1 for column in opened.columns[:shown]) < MIN_NAME:
-        shown -= 1
-    while shown:
-        texts = found[:shown]
-        if opened.tree.tensor[row] < 0 and len(found) > shown:
-            texts = found[len(found) - shown :]
-        texts += [""] * (shown - len(texts))
-        tail = _columns(texts, opened.columns[:shown]).lstrip()
+    columns = _all_columns(opened)
+    # What the pane has room for on every row, so that columns stay in place; what matters most stays longest.
+    kept = list(columns)
+    while kept and widest - sum(columns[column] + 1 for column in kept) < MIN_NAME:
+        kept.pop()
+    gradient = gradient_facts(opened, row) if opened.gradients.any else ("", "")
+    while kept:
+        own = [column for column in FACTS if column in kept]
+        texts = found[: len(own)]
+        if opened.tree.tensor[row] < 0 and len(found) > len(own):
+            texts = found[len(found) - len(own) :]
+        shown = dict(zip(own, [*texts, *[""] * (len(own) - len(texts))], strict=True))
+        shown |= dict(zip(GRADIENT_FACTS, gradient, strict=True))
+        order = [column for column in (*FACTS, *GRADIENT_FACTS) if column in kept]
+        tail = _columns([shown[column] for column in order], [columns[column] for column in order]).lstrip()
         if name + cell_len(tail) + 2 <= room:
             return tail
-        shown -= 1
+        kept.pop()
     return ""
 
 
-def _flat_facts(opened: Opened, found: list[str], look: RowLook) -> str:
+def _all_columns(opened: Opened) -> dict[str, int]:
+    """Widths of the columns, from what matters most."""
+    shape, dtype, size = opened.columns
+    if not opened.gradients.any:
+        return {"shape": shape, "dtype": dtype, "size": size}
+    return {"shape": shape, "norm": GRADIENT_WIDTH, "size": size, "dtype": dtype, "ratio": GRADIENT_WIDTH}
+
+
+def _flat_facts(opened: Opened, row: int, found: list[str], look: RowLook) -> str:
     """The facts that leave whole names most of the room; what the list is sorted by stays longest."""
-    places = sorted(range(3), key=lambda place: (FACTS[place] != look.order, place))
-    while places and look.width - sum(opened.columns[place] + 1 for place in places) < MIN_FLAT_NAME:
-        places.pop()
-    places.sort()
-    return _columns([found[place] for place in places], [opened.columns[place] for place in places])
+    texts, widths = dict(zip(FACTS, found, strict=False)), dict(zip(FACTS, opened.columns, strict=True))
+    if opened.gradients.any:
+        texts |= dict(zip(GRADIENT_FACTS, gradient_facts(opened, row), strict=True))
+        widths |= dict.fromkeys(GRADIENT_FACTS, GRADIENT_WIDTH)
+    # The norm of the gradient comes after the shape, its ratio last.
+    rank = ["shape", "norm", "dtype", "size", "ratio"]
+    kept = sorted(texts, key=lambda name: (name != look.order, rank.index(name)))
+    while kept and look.width - sum(widths[name] + 1 for name in kept) < MIN_FLAT_NAME:
+        kept.pop()
+    order = [name for name in (*FACTS, *GRADIENT_FACTS) if name in kept]
+    return _columns([texts[name] for name in order], [widths[name] for name in order])
 
 
 def _columns(texts: Sequence[str], columns: Sequence[int]) -> str:

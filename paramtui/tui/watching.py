@@ -25,6 +25,7 @@ class OpeningWatch:
         post: Calls a function in the screen's thread.
         outline: Shows the first rows: names with how many tensors lie below each; calls back once painted.
         progress: Shows a few words.
+        told: Takes what a live model says, from any thread.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class OpeningWatch:
         post: Callable[..., object],
         outline: Callable[[list[tuple[str, int]], Callable[[], None]], None],
         progress: Callable[[str], None],
+        told: Callable[[str, str], None] = lambda _kind, _words: None,
     ) -> None:
         self._post = post
         self._outline = outline
         self._progress = progress
+        self._listener = told
         self._stopped = threading.Event()
         self._told = time.monotonic()
 
@@ -63,6 +66,11 @@ class OpeningWatch:
         if now - self._told >= INTERVAL:
             self._told = now
             self._tell(self._progress, f"reading {noun} {done + 1:,} of {total:,}")
+
+    def told(self, kind: str, words: str) -> None:
+        """Passes on what a live model says."""
+        if not self.stopped:
+            self._listener(kind, words)
 
     def _tell(self, function: Callable[..., object], *arguments: object) -> None:
         if not self.stopped:

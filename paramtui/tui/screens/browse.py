@@ -14,15 +14,16 @@ from textual.widgets import Static
 from paramtui.core.text import safe_text
 from paramtui.core.trail import Trail
 from paramtui.tui.actions import bindings
-from paramtui.tui.opened import base_name
+from paramtui.tui.opened import base_name, prepare
 from paramtui.tui.pages import counted
 from paramtui.tui.screens.finding import FindingMixin
+from paramtui.tui.screens.running import RunningMixin
+from paramtui.tui.widgets.gradient_pane import GradientPane
 from paramtui.tui.widgets.lines import KeyLine, TitleLine
 from paramtui.tui.widgets.note_panels import (
     NotePanel,
     TabLine,
     distribution_note,
-    gradient_note,
 )
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
@@ -46,7 +47,7 @@ SMALLEST = (20, 5)
 OUTLINE_ROWS = 200
 
 
-class BrowseScreen(FindingMixin, Screen[None]):
+class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
     """Opens empty with a note; `open` or `fail` follows."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("screen")
@@ -71,7 +72,7 @@ class BrowseScreen(FindingMixin, Screen[None]):
             with Vertical(id="place"):
                 yield TabLine()
                 yield ValuesPane()
-                yield NotePanel("gradient")
+                yield GradientPane()
                 yield NotePanel("distribution")
         yield KeyLine(self._keys)
         yield Static("too small", id="too-small", markup=False)
@@ -79,10 +80,14 @@ class BrowseScreen(FindingMixin, Screen[None]):
     def on_mount(self) -> None:
         """Takes a person's settings."""
         settings = self._settings
-        self.query_one(ValuesPane).prefer(
-            precision=settings.precision, scientific=settings.scientific, heat=settings.heatmap
-        )
+        for pane in self.panes:
+            pane.prefer(precision=settings.precision, scientific=settings.scientific, heat=settings.heatmap)
         self.mounted.set()
+
+    @property
+    def panes(self) -> list[ValuesPane]:
+        """Values and gradient."""
+        return [self.query_one("#values", ValuesPane), self.query_one(GradientPane)]
 
     def _opening(self) -> str:
         return f"opening {base_name(self._target)}…" if self._target else ""
@@ -132,21 +137,49 @@ class BrowseScreen(FindingMixin, Screen[None]):
         self.remove_class("-failed")
         self.query_one(TitleLine).open(opened)
         listing = opened.listing
-        self.query_one("#gradient", NotePanel).say(gradient_note(listing))
         self.query_one("#distribution", NotePanel).say(distribution_note(listing))
-        values, tree = self.query_one(ValuesPane), self.query_one(TreePane)
-        values.open(opened)
+        tree = self.query_one(TreePane)
+        for pane in self.panes:
+            pane.open(opened)
+        self.set_class(opened.has_gradients, "-gradients")
         with self.prevent(TreePane.Moved, TreePane.Jumped):
             tree.open(opened)
             self.set_focus(tree)
             if at is not None:
                 self.go_to_name(at)
-        values.show_row(tree.row)
+        self._show_row(tree.row)
         if index is not None:
             self.go_to_index(index)
         self._show_keys()
 
-    def fail(self, message: str) -> None:
+    def _show_row(self, row: int) -> None:
+        for pane in self.panes:
+            pane.show_row(row)
+
+    async def replace_listing(self) -> None:
+        """Shows the same target after its names or facts have changed; what was open stays open."""
+        before = self._opened
+        if before is None:
+            return
+        opened = await asyncio.to_thread(prepare, before.source)
+        tree = self.query_one(TreePane)
+        row, names = tree.row, before.tree.names()
+        open_names = {names[at] for at in range(len(names)) if before.view.is_expanded(at)}
+        for at, name in enumerate(opened.tree.names()):
+            if name in open_names and not opened.view.is_expanded(at):
+                opened.view.expand(at)
+        self._opened = opened
+        self.query_one(TitleLine).open(opened)
+        for pane in self.panes:
+            pane.open(opened)
+        found = opened.tree.find(names[row]) if row >= 0 else []
+        with self.prevent(TreePane.Moved, TreePane.Jumped):
+            tree.open(opened)
+            if found:
+                tree.go_to_row(found[0])
+        self._show_row(tree.row)
+
+    def fail(self, message: str, advice: str = "") -> None:
         """Says why the target cannot be opened: in the tree's place, or below what is shown."""
         if self._opened is not None:
             self.query_one(TitleLine).open(self._opened)
@@ -154,7 +187,7 @@ class BrowseScreen(FindingMixin, Screen[None]):
             return
         self.query_one(TitleLine).progress("")
         self.add_class("-failed")
-        words = f"{safe_text(message, 2000)}\n\no opens another target, q quits"
+        words = f"{safe_text(message, 2000)}\n\n{advice}o opens another target, q quits"
         self.query_one("#note", Static).update(Text(words))
 
     def say(self, words: str) -> None:
@@ -196,6 +229,8 @@ class BrowseScreen(FindingMixin, Screen[None]):
         """The keys are those of the pane in focus."""
         if isinstance(self.focused, ValuesPane | TreePane):
             self._values_fill = isinstance(self.focused, ValuesPane)
+            if self._values_fill:
+                self._panel = self.focused.id or self._panel
             self._arrange()
 
     @property
@@ -214,7 +249,7 @@ class BrowseScreen(FindingMixin, Screen[None]):
 
     @on(TreePane.Moved)
     def _moved(self, event: TreePane.Moved) -> None:
-        self.query_one(ValuesPane).show_row(event.row)
+        self._show_row(event.row)
 
     @on(TreePane.Jumped)
     def _jumped(self, event: TreePane.Jumped) -> None:
@@ -246,17 +281,17 @@ class BrowseScreen(FindingMixin, Screen[None]):
         if self.has_class("-tabs"):
             self._panel = "values"
         self._arrange()
-        self.set_focus(self.query_one(ValuesPane))
+        self.set_focus(self.query_one("#values"))
 
     def to_tree(self) -> None:
         """Gives the keys to the tree."""
         self._values_fill = False
         self._panel = "values"
         self._arrange()
-        tree, values = self.query_one(TreePane), self.query_one(ValuesPane)
+        tree = self.query_one(TreePane)
         self.set_focus(tree)
         # From the page about the file, back to that of the row.
-        values.show_row(tree.row)
+        self._show_row(tree.row)
 
     def leave(self) -> bool:
         """Goes back from values that fill the screen; False if there is nothing to leave."""
@@ -266,12 +301,14 @@ class BrowseScreen(FindingMixin, Screen[None]):
         return False
 
     def action_other_pane(self) -> None:
-        """Moves between the tree and the values."""
+        """Moves from the tree to the values, to the gradient where there is one, and back."""
         if self._opened is None:
             return
         self.say("")
         if self.place == "tree":
             self._to_values()
+        elif self.has_class("-gradients") and self.focused is self.query_one("#values"):
+            self.action_panel("gradient")
         else:
             self.to_tree()
 
@@ -279,15 +316,15 @@ class BrowseScreen(FindingMixin, Screen[None]):
         """Shows one of the panels where they take turns; else moves to the values."""
         if self._opened is None:
             return
-        if not self.has_class("-tabs"):
-            if panel == "values":
-                self._to_values()
+        if panel == "values" and not self.has_class("-tabs"):
+            self._to_values()
             return
-        self._panel = panel
+        if self.has_class("-tabs"):
+            self._panel = panel
         self._values_fill = True
         self._arrange()
-        if panel == "values":
-            self.set_focus(self.query_one(ValuesPane))
+        if panel != "distribution":
+            self.set_focus(self.query_one(f"#{panel}"))
 
     @property
     def blank(self) -> bool:
@@ -300,14 +337,20 @@ class BrowseScreen(FindingMixin, Screen[None]):
         self.query_one(TreePane).go_to_row(row)
 
     def action_stop(self) -> None:
-        """Waits no longer for a target."""
+        """Stops what runs, else waits no longer for a target."""
+        if not self.stop_running():
+            app: ParamtuiApp = self.app  # type: ignore[assignment]
+            app.stop_opening()
+
+    async def action_output(self) -> None:
+        """Shows what the model's code has printed."""
         app: ParamtuiApp = self.app  # type: ignore[assignment]
-        app.stop_opening()
+        await app.show_output()
 
     def action_about(self) -> None:
         """Shows what is known about the file as a whole."""
         if self._opened is not None:
-            self.query_one(ValuesPane).show_row(-1)
+            self._show_row(-1)
             self._to_values()
 
     # Places visited

@@ -37,6 +37,7 @@ class FindingMixin(_Base):
             """What is shown, once it is there."""
             raise NotImplementedError
 
+        panes: list[ValuesPane]
         say: Callable[[str], None]
         to_tree: Callable[[], None]
         visited: Callable[..., None]
@@ -60,8 +61,7 @@ class FindingMixin(_Base):
         if prompt is not None:
             purpose = prompt.purpose
             prompt.remove()
-            target = ValuesPane if purpose == "go to" else TreePane
-            self.set_focus(self.query_one(target))
+            self.set_focus(self.query_one("#values" if purpose == "go to" else "#tree"))
 
     @property
     def asking(self) -> bool:
@@ -130,7 +130,7 @@ class FindingMixin(_Base):
                 self.visited(self._origin[0], tree.row)
             return
         try:
-            self.query_one(ValuesPane).go_to(text)
+            self.query_one("#values", ValuesPane).go_to(text)
         except ParamtuiError as error:
             if self._prompt is not None:
                 self._prompt.note(str(error))
@@ -161,7 +161,7 @@ class FindingMixin(_Base):
 
     async def action_go_to(self) -> None:
         """Asks for an index and goes there."""
-        aim = self.query_one(ValuesPane).aim
+        aim = self.query_one("#values", ValuesPane).aim
         if self.opened is None or aim is None:
             self.say("there are no numbers here to go to")
             return
@@ -172,15 +172,18 @@ class FindingMixin(_Base):
 
     def action_heat(self) -> None:
         """Shows values as colours, or as numbers again."""
-        self.query_one(ValuesPane).toggle_heat()
+        for pane in self.panes:
+            pane.toggle_heat()
 
     def action_precision(self, digits: int) -> None:
         """Shows more or fewer digits."""
-        self.query_one(ValuesPane).change_precision(digits)
+        for pane in self.panes:
+            pane.change_precision(digits)
 
     def action_scientific(self) -> None:
         """Shows floats in powers of ten, or not."""
-        self.query_one(ValuesPane).toggle_scientific()
+        for pane in self.panes:
+            pane.toggle_scientific()
 
     # Copying
 
@@ -207,7 +210,7 @@ class FindingMixin(_Base):
         words = ["paramtui", opened.listing.target]
         if row > 0:
             words += ["--at", name_of_row(opened.tree, row)]
-            aim = self.query_one(ValuesPane).aim
+            aim = self.query_one("#values", ValuesPane).aim
             if aim is not None and aim.moved:
                 words += ["--index", aim.index_text(str(aim.top), str(aim.left))]
         self._copy(" ".join(shlex.quote(word) for word in words))
@@ -237,6 +240,6 @@ class FindingMixin(_Base):
     def go_to_index(self, text: str) -> None:
         """Goes to an index of the tensor that is shown, or says why not."""
         try:
-            self.query_one(ValuesPane).go_to(text)
+            self.query_one("#values", ValuesPane).go_to(text)
         except ParamtuiError as error:
             self.say(str(error))

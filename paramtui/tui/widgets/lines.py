@@ -22,6 +22,18 @@ STATE = "read only"
 LAST = 2
 
 
+def _state(opened: Opened) -> str:
+    """One or two words: what can be done, or what has happened."""
+    live = opened.listing.live
+    if live is None or opened.model is None:
+        return STATE
+    if opened.model.ended:
+        return "engine ended"
+    devices = sorted(set(live.device))
+    parts = [devices[0] if len(devices) == 1 else f"{len(devices)} devices" if devices else "", live.mode()]
+    return "  ".join(part for part in parts if part)
+
+
 class TitleLine(Static):
     """Where I am, what it is, how big, and in which state."""
 
@@ -30,6 +42,7 @@ class TitleLine(Static):
         self._target = target
         self._opened: Opened | None = None
         self._waiting = ""
+        self._work_words = ""
 
     def open(self, opened: Opened) -> None:
         """Shows what the target turned out to be."""
@@ -51,10 +64,16 @@ class TitleLine(Static):
         self._waiting = words
         self.refresh()
 
+    def running(self, words: str) -> None:
+        """Says what is being done with the model, in place of the state; empty words end that."""
+        if words != self._work_words:
+            self._work_words = words
+            self.refresh()
+
     def render(self) -> Text:
         """As many facts as fit; the name and the state stay longest."""
         width = self.size.width
-        state = STATE if self._opened is not None else ""
+        state = _state(self._opened) if self._opened is not None else ""
         parts: list[str] = []
         if self._opened is not None:
             totals = self._opened.totals
@@ -67,7 +86,7 @@ class TitleLine(Static):
             warnings = len(self._opened.listing.warnings)
             if warnings:
                 state = f"{counted(warnings, 'warning')} (a)  {state}"
-        state = self._waiting or state
+        state = self._waiting or self._work_words or state
         name = base_name(self._target) if self._target else ""
         # From the least to the most telling: elements, format, number of tensors, size.
         for drop in (2, 0, 0, 0):

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 PANELS: Final = ("values", "gradient", "distribution")
 
 
-def gradient_note(listing: Listing) -> str:
-    """Why there is no gradient here, and what will be."""
-    reason = listing.reasons.get("gradients", "this source has no gradients")
-    moments = any(kind == "optimizer" for kind in listing.kind)
-    return (
-        f"{reason[:1].upper()}{reason[1:]}: after a backward pass of a model the grid of .grad stands here."
-        + (" Adam's moments lie under the optimizer's state in the tree." if moments else "")
-    )
-
-
 def distribution_note(listing: Listing) -> str:
     """Why there is no distribution yet, and what will be."""
     reason = listing.reasons.get("statistics", "statistics are not available yet")

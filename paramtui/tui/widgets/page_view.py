@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.style import Style
 from rich.text import Text
 from textual import work
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -45,8 +46,16 @@ class PageView(Widget, can_focus=True):
         *(f"values--tint{step}" for step in range(TINTS + 1)),
     }
 
-    def __init__(self) -> None:
-        super().__init__(id="values")
+    class Aimed(Message):
+        """Another window of numbers is asked for."""
+
+        def __init__(self, view: PageView, aim: Grid) -> None:
+            super().__init__()
+            self.view = view
+            self.aim = aim
+
+    def __init__(self, name: str = "values") -> None:
+        super().__init__(id=name)
         self._opened: Opened | None = None
         self._maker: PageMaker | None = None
         self._page: Page | None = None
@@ -84,10 +93,27 @@ class PageView(Widget, can_focus=True):
     def open(self, opened: Opened) -> None:
         """Takes its numbers from a target."""
         self._opened = opened
-        self._maker = PageMaker(opened)
+        self._maker = self.make_maker(opened)
         self._row = -2
         self._page = None
         self._aim = None
+
+    def make_maker(self, opened: Opened) -> PageMaker:
+        """What makes the pages of a target."""
+        return PageMaker(opened)
+
+    def again(self) -> None:
+        """Reads what is shown anew: it has changed."""
+        if self._maker is not None:
+            self._maker.forget()
+        if self._row > -2:
+            self._ask(0)
+
+    def follow(self, aim: Grid) -> None:
+        """Shows the same window of numbers as another view of the same tensor."""
+        if self._aim is not None and self._aim.tensor == aim.tensor and aim != self._aim:
+            self._aim = aim
+            self._ask(REST)
 
     def show_row(self, row: int, *, at_once: bool = False) -> None:
         """Shows a row of the tree once the cursor has rested; -1 for the file as a whole."""
@@ -111,7 +137,7 @@ class PageView(Widget, can_focus=True):
         if self._maker is not None and self.size.width and self.size.height:
             self._load(self._maker, self._revision, self._row, self._aim, rest)
 
-    @work(exclusive=True, group="values")
+    @work(exclusive=True, group="page")
     async def _load(self, maker: PageMaker, revision: int, row: int, grid: Grid | None, rest: float) -> None:
         if rest:
             await asyncio.sleep(rest)
@@ -164,6 +190,7 @@ class PageView(Widget, can_focus=True):
         if aim != self._aim:
             self._aim = aim
             self._ask(0)
+            self.post_message(self.Aimed(self, aim))
 
     # Drawing
 

@@ -1,0 +1,253 @@
+"""The process that builds a model and holds it: one thread runs the person's code, another answers.
+
+Numbers are read by the thread that answers, so that they can be looked at while a long pass runs. When
+the screen is gone, this process ends itself and whatever it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from paramtui.core.model_target import ModelOptions, ModelTarget
+from paramtui.core.plain import listing_lines, plain_gradients, plain_window
+from paramtui.engine.protocol import Channel, ChannelClosedError, plain_error
+from paramtui.errors import EngineError, ParamtuiError, RunStoppedError, UserCodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paramtui.core.source import Outcome
+    from paramtui.models.host import ModuleHost
+
+
+class _Job(NamedTuple):
+    """Something for the thread that runs the person's code."""
+
+    id: int
+    call: str
+    arguments: dict[str, Any]
+
+
+class Server:
+    """Answers one client.
+
+    Args:
+        channel: To the client.
+        folder: Private directory of the connection, which is deleted at the end.
+    """
+
+    def __init__(self, channel: Channel, folder: str) -> None:
+        self._channel = channel
+        self._folder = folder
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._running = False
+        self._host: ModuleHost | None = None
+        self._process = os.getpid()
+        self._calls: dict[str, Callable[..., tuple[Any, bytes]]] = {
+            "open": self._open,
+            "backward": self._backward,
+            "zero_gradients": self._zero_gradients,
+            "set_training": self._set_training,
+            "apply_proposal": self._apply_proposal,
+        }
+
+    def run(self) -> None:
+        """Runs jobs until the client is gone."""
+        signal.signal(signal.SIGINT, self._interrupted)
+        threading.Thread(target=self._answer, daemon=True).start()
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):
+                self._do(self._jobs.get())
+
+    def _interrupted(self, *_: object) -> None:
+        if self._running:
+            raise KeyboardInterrupt
+
+    # The thread that runs the person's code
+
+    def _do(self, job: _Job) -> None:
+        self._running = True
+        error: ParamtuiError
+        try:
+            result, data = self._calls[job.call](**job.arguments)
+            self._running = False
+        except ParamtuiError as found:
+            self._running = False
+            error = found
+        except KeyboardInterrupt:
+            self._running = False
+            error = RunStoppedError("stopped")
+        except MemoryError:
+            self._running = False
+            error = EngineError("there is not enough memory for this")
+        except BaseException as found:  # noqa: BLE001  an error of this program must not end the process
+            self._running = False
+            from paramtui.models.user_code import described
+
+            error = described(job.call, found)
+        else:
+            self._send({"id": job.id, "result": result}, data)
+            return
+        if isinstance(error, UserCodeError) and error.traceback:
+            with contextlib.suppress(Exception):
+                print(error.traceback, file=sys.stderr, flush=True)
+        self._send({"id": job.id, "error": plain_error(error)})
+
+    def _send(self, message: dict[str, Any], data: bytes = b"") -> None:
+        if os.getpid() != self._process:
+            os._exit(0)
+        for stream in (sys.stdout, sys.stderr):
+            # What was printed belongs before the answer.
+            with contextlib.suppress(Exception):
+                stream.flush()
+        try:
+            self._channel.send(message, data)
+        except ChannelClosedError:
+            self._end()
+
+    def _stage(self, words: str) -> None:
+        self._send({"event": "stage", "words": words})
+
+    def _progress(self, done: int, total: int) -> None:
+        self._stage(f"loading weights: tensor {done + 1:,} of {total:,}")
+
+    def _open(self, target: list[str], options: list[Any]) -> tuple[Any, bytes]:
+        from paramtui.models.loading import load_model
+
+        wanted, chosen = ModelTarget(*target), ModelOptions(*options)
+        loaded = load_model(wanted, chosen.device, chosen.seed, self._stage)
+        from paramtui.models.host import ModuleHost
+        from paramtui.models.setup_text import setup_text
+
+        self._stage("listing the model")
+        host = ModuleHost(loaded, wanted.text, chosen, setup_text(wanted, loaded, chosen))
+        if chosen.weights is not None:
+            self._stage("loading weights")
+            host.load_weights(self._progress)
+        self._host = host
+        return self._result(None, everything=True)
+
+    @property
+    def _model(self) -> ModuleHost:
+        if self._host is None:
+            raise EngineError("the model is not built yet")
+        return self._host
+
+    def _result(self, outcome: Outcome | None, *, everything: bool = False) -> tuple[Any, bytes]:
+        """Gradients and words, and the listing where it is wanted or new."""
+        host = self._model
+        gradients = host.gradients() if outcome is None else outcome.gradients
+        listing = host.listing if everything else outcome.listing if outcome else None
+        data = "\n".join(listing_lines(listing)).encode() if listing is not None else b""
+        said = outcome.said if outcome is not None else ""
+        return [plain_gradients(gradients), listing is not None, said], data
+
+    def _backward(self, inputs: str | None, *, accumulate: bool) -> tuple[Any, bytes]:
+        return self._result(self._model.backward(inputs, accumulate=accumulate))
+
+    def _zero_gradients(self) -> tuple[Any, bytes]:
+        return self._result(self._model.zero_gradients())
+
+    def _set_training(self, *, training: bool) -> tuple[Any, bytes]:
+        return self._result(self._model.set_training(training=training))
+
+    def _apply_proposal(self) -> tuple[Any, bytes]:
+        return self._result(self._model.apply_proposal(self._progress))
+
+    # The thread that answers
+
+    def _answer(self) -> None:
+        while True:
+            try:
+                message, _ = self._channel.receive()
+            except ChannelClosedError:
+                self._end()
+            call, arguments = str(message.get("call")), message.get("arguments") or {}
+            if call in self._calls:
+                self._jobs.put(_Job(int(message["id"]), call, arguments))
+            elif call == "interrupt":
+                self._interrupt()
+                self._send({"id": message["id"], "result": self._running})
+            elif call in ("window", "gradient_window"):
+                self._window(int(message["id"]), call, arguments)
+
+    def _interrupt(self) -> None:
+        main = threading.main_thread().ident
+        if self._running and main is not None:
+            signal.pthread_kill(main, signal.SIGINT)
+
+    def _window(self, number: int, call: str, arguments: dict[str, Any]) -> None:
+        try:
+            picks = [range(*pick["range"]) if isinstance(pick, dict) else pick for pick in arguments["picks"]]
+            window = getattr(self._model, call)(int(arguments["tensor"]), picks)
+            plain, data = plain_window(window)
+        except ParamtuiError as error:
+            self._send({"id": number, "error": plain_error(error)})
+        except Exception as error:  # noqa: BLE001  the thread must live on
+            failed = EngineError(f"the numbers cannot be read: {type(error).__name__}: {str(error)[:200]}")
+            self._send({"id": number, "error": plain_error(failed)})
+        else:
+            self._send({"id": number, "result": plain}, data)
+
+    def _end(self) -> None:
+        """Ends this process and those that the person's code has started in its group."""
+        if os.getpid() == self._process:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if os.getpgrp() == self._process:
+                with contextlib.suppress(OSError):
+                    os.killpg(self._process, signal.SIGKILL)
+        os._exit(0)
+
+
+def _watch_over(lifeline: int, folder: str, descriptor: int) -> None:
+    """Starts a small process that ends this one's group when the screen is gone, however busy this one is.
+
+    Args:
+        lifeline: Read end of a pipe whose other end only the screen has.
+        folder: What to delete then.
+        descriptor: What the small process must not hold open.
+    """
+    if os.fork():
+        os.close(lifeline)
+        return
+    # The forked process; nothing of the engine runs in it.
+    try:
+        os.close(descriptor)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nowhere, number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        while os.read(lifeline, 1):
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    finally:
+        os._exit(0)
+
+
+def main(descriptor: int, lifeline: int, folder: str) -> None:
+    """Serves one client; this process leads a group of its own.
+
+    Args:
+        descriptor: Of the socket to the client.
+        lifeline: Read end of a pipe that ends with the client.
+        folder: Private directory of the connection.
+    """
+    _watch_over(lifeline, folder, descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True, errors="backslashreplace")
+    connection = socket.socket(fileno=descriptor)
+    # What the person's code starts must not hold the line.
+    os.set_inheritable(descriptor, False)  # noqa: FBT003
+    Server(Channel(connection, folder), folder).run()

@@ -1,0 +1,188 @@
+"""Holds a live model and does what is asked of it, in whichever process it is."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from paramtui.core.gradients import Gradients
+from paramtui.core.input_spec import is_function_reference, parse_inputs
+from paramtui.core.live import LiveFacts
+from paramtui.core.source import Outcome, Window
+from paramtui.errors import ValuesError
+from paramtui.models.gradients import gradient_figures, held_gradient, run_backward
+from paramtui.models.inputs import Inputs, as_inputs, derive_inputs, make_inputs
+from paramtui.models.loading import import_file
+from paramtui.models.module_listing import list_module, parameter_owners, signature
+from paramtui.models.state_guard import preserved, seed_all
+from paramtui.models.tensor_cells import read_window
+from paramtui.models.user_code import user_code
+from paramtui.models.weights_state import WeightsState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+    from torch import nn
+
+    from paramtui.core.listing import Listing
+    from paramtui.core.model_target import ModelOptions
+    from paramtui.models.loading import Loaded
+
+NO_STATISTICS = "statistics are not available yet"
+NO_EDIT = "editing is not available yet"
+
+
+class ModuleHost:
+    """A model with its listing, its inputs, and what its gradients came from.
+
+    Args:
+        loaded: The model and its code.
+        target: How the person calls it.
+        options: What else was asked for.
+        setup: Lines of Python that make ``model``.
+    """
+
+    def __init__(self, loaded: Loaded, target: str, options: ModelOptions, setup: str = "") -> None:
+        self.model: nn.Module = loaded.model
+        self._code = loaded.code
+        self._target = target
+        self._options = options
+        self._setup = setup
+        self._built = loaded.words
+        self._derived: Inputs | None = None
+        self._passes = 0
+        self._last: tuple[float | None, str, str, int | None] = (None, "", "", None)
+        self._weights: WeightsState | None = None
+        self._list()
+
+    def _list(self) -> None:
+        facts = LiveFacts(self._built, self._setup, self._options.seed if self._code else None)
+        self.listed = list_module(self.model, self._target, facts)
+        self._owners = parameter_owners(self.listed)
+        listing = self.listed.listing
+        if self._weights is not None:
+            self._weights.annotate(self.listed)
+        listing.reasons["edit"] = NO_EDIT
+        listing.reasons["statistics"] = NO_STATISTICS
+        if listing.kind and all(device == "meta" for device in facts.device):
+            listing.reasons["gradients"] = "the model is on the meta device: it has no numbers to run with"
+        self._signature = signature(self.listed)
+
+    @property
+    def listing(self) -> Listing:
+        """What there is."""
+        return self.listed.listing
+
+    def _tensor(self, tensor: int) -> torch.Tensor:
+        if not 0 <= tensor < len(self.listed.tensors):
+            raise ValuesError(f"there is no tensor {tensor}")
+        return self.listed.tensors[tensor]
+
+    def window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
+        """Cells of a tensor; see `Reader.window`."""
+        return read_window(tensor, self._tensor(tensor), picks)
+
+    def gradient_window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
+        """Cells of a tensor's gradient; see `Differentiable.gradient_window`."""
+        gradient = held_gradient(self._tensor(tensor))
+        if gradient is None:
+            raise ValuesError("there is no gradient: .grad is None")
+        return read_window(tensor, gradient, picks)
+
+    def gradients(self) -> Gradients:
+        """What is known of the gradients now; computed from what ``.grad`` holds."""
+        loss, loss_from, inputs, seed = self._last
+        figures = gradient_figures(self.listed, self._owners)
+        return Gradients(self._passes, loss, loss_from, inputs, seed, figures)
+
+    def _outcome(self, said: str = "", *, relist: bool = False) -> Outcome:
+        fresh = list_module(self.model, self._target)
+        changed = relist or signature(fresh) != self._signature
+        if changed:
+            self._list()
+        return Outcome(self.gradients(), self.listing if changed else None, said)
+
+    def backward(self, inputs: str | None, *, accumulate: bool) -> Outcome:
+        """One forward and backward pass; see `Differentiable.backward`."""
+        reason = self.listing.reasons.get("gradients")
+        if reason:
+            raise ValuesError(reason, hint="--device cpu")
+        passes = self._passes if accumulate else 0
+        seed = self._options.seed + passes
+        with preserved(self.model):
+            seed_all(seed)
+            chosen = self._inputs(inputs if inputs is not None else self._options.inputs)
+            seed_all(seed)
+            loss, words = run_backward(self.model, chosen, *self._loss_function(), accumulate=accumulate)
+        self._passes = passes + 1
+        self._last = (loss, words, chosen.words, seed)
+        return self._outcome(f"backward: loss {loss:.4g} ({words}), inputs {chosen.words}")
+
+    def _file_name(self) -> str:
+        path = getattr(self._code, "__file__", None) or getattr(self._code, "__name__", "")
+        return os.path.basename(path)  # noqa: PTH119
+
+    def _loss_function(self) -> tuple[Callable[..., object] | None, str]:
+        function = getattr(self._code, "loss", None)
+        if callable(function):
+            return function, f"loss() of {self._file_name()}"
+        return None, ""
+
+    def _inputs(self, text: str | None) -> Inputs:
+        if text:
+            reference = is_function_reference(text)
+            if reference is None:
+                return make_inputs(parse_inputs(text), self.model)
+            path, name = reference
+            return self._called(getattr(import_file(path), name, None), name, os.path.basename(path))  # noqa: PTH119
+        function = getattr(self._code, "example_inputs", None)
+        if function is not None:
+            return self._called(function, "example_inputs", self._file_name())
+        if self._derived is None:
+            self._derived = derive_inputs(self.model, self._try)
+        return self._derived
+
+    def _called(self, function: Any, name: str, file: str) -> Inputs:  # noqa: ANN401  the person's own
+        if not callable(function):
+            raise ValuesError(f"{file} has no function {name}")
+        with user_code(f"{name}()"):
+            value = function()
+        return as_inputs(value, self.model, f"{name}() of {file}")
+
+    def _try(self, inputs: Inputs) -> None:
+        import torch
+
+        with torch.no_grad(), preserved(self.model):
+            self.model(*inputs.args, **inputs.kwargs)
+
+    def zero_gradients(self) -> Outcome:
+        """Sets all gradients to None."""
+        from paramtui.models.gradients import unique_parameters
+
+        for parameter in unique_parameters(self.model):
+            parameter.grad = None
+        self._passes = 0
+        self._last = (None, "", "", None)
+        return self._outcome("gradients set to None")
+
+    def set_training(self, *, training: bool) -> Outcome:
+        """Puts the model in training or evaluation mode."""
+        with user_code("train()" if training else "eval()"):
+            self.model.train(training)
+        return self._outcome("train()" if training else "eval()", relist=True)
+
+    def load_weights(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Loads the checkpoint that was asked for, and lists what did not fit."""
+        if self._options.weights is not None:
+            self._weights = WeightsState(
+                self.model, self._options.weights, fix=self._options.fix_weights, progress=progress
+            )
+            self._list()
+
+    def apply_proposal(self, progress: Callable[[int, int], None] | None = None) -> Outcome:
+        """Loads the weights in the way that was proposed."""
+        if self._weights is None or self._weights.proposal is None:
+            raise ValuesError("nothing is proposed: --weights CKPT loads a checkpoint into the model")
+        self._weights.apply(self.model, progress)
+        return self._outcome(self._weights.report().words, relist=True)

@@ -1,0 +1,126 @@
+"""Reads windows of live tensors, whatever their layout, type and device."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch.nn.parameter import UninitializedTensorMixin
+
+from paramtui.core.dtypes import DTYPES
+from paramtui.core.listing import Extra, Geometry
+from paramtui.core.source import Window
+from paramtui.errors import ValuesError
+from paramtui.models.tensor_listing import NO_NUMBERS, NO_SHAPE, SPARSE_PARTS, dtype_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+MAX_CELLS: Final = 1 << 24
+
+
+def read_window(tensor_id: int, tensor: torch.Tensor, picks: Sequence[Sequence[int]]) -> Window:
+    """The cells of a tensor at the crossings of `picks`, one sequence of indices per dimension.
+
+    Raises:
+        ValuesError: It has no numbers, or they cannot be read; the message says why.
+    """
+    chosen = tuple(picks)
+    try:
+        with torch.no_grad():
+            return _window(tensor_id, tensor, chosen)
+    except ValuesError:
+        raise
+    except MemoryError:
+        raise ValuesError("there is not enough memory to read this") from None
+    except Exception as error:  # noqa: BLE001  a subclass can refuse anything
+        words = str(error).strip().splitlines()
+        raise ValuesError(
+            f"its numbers cannot be read: {type(error).__name__}" + (f": {words[0][:200]}" if words else "")
+        ) from None
+
+
+def _window(tensor_id: int, tensor: torch.Tensor, picks: tuple[Sequence[int], ...]) -> Window:
+    if isinstance(tensor, UninitializedTensorMixin):
+        raise ValuesError(NO_SHAPE)
+    if tensor.device.type == "meta":
+        raise ValuesError(NO_NUMBERS)
+    tensor = tensor.detach()
+    if len(picks) != tensor.dim():
+        raise ValuesError(f"{len(picks)} picks for {tensor.dim()} dimensions")
+    if tensor.is_nested:
+        parts = tensor.unbind()
+        return Window(tensor_id, picks, None, [numbers(parts[row]) for row in picks[0]])
+    count = prod(len(pick) for pick in picks)
+    if count > MAX_CELLS:
+        raise ValuesError(f"{count:,} cells are too many for one window", hint="ask for a slice")
+    if tensor.layout in SPARSE_PARTS:
+        return Window(tensor_id, picks, _sparse(tensor, picks))
+    return Window(tensor_id, picks, numbers(_plain(pick_cells(tensor, picks))))
+
+
+def pick_cells(tensor: torch.Tensor, picks: Sequence[Sequence[int]]) -> torch.Tensor:
+    """The sub-tensor at the crossings of `picks`."""
+    for dim, pick in enumerate(picks):
+        if isinstance(pick, range) and pick.step > 0:
+            # An empty range may begin anywhere.
+            first, last = (pick.start, pick[-1] + 1) if len(pick) else (0, 0)
+            tensor = tensor[(slice(None),) * dim + (slice(first, last, pick.step),)]
+    for dim, pick in enumerate(picks):
+        if not (isinstance(pick, range) and pick.step > 0):
+            tensor = tensor[(slice(None),) * dim + (torch.tensor(list(pick), device=tensor.device),)]
+    return tensor
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """A strided tensor on the CPU without a subclass around it."""
+    if tensor.is_quantized:
+        return tensor.dequantize().cpu()
+    for way in ("full_tensor", "to_local", "dequantize"):
+        # Distributed and quantised subclasses know what they stand for.
+        if type(tensor) is not torch.Tensor and hasattr(tensor, way) and _is_wrapper(tensor):
+            tensor = getattr(tensor, way)()
+    if type(tensor) is not torch.Tensor:
+        tensor = tensor.as_subclass(torch.Tensor)
+    return tensor.cpu()
+
+
+def _is_wrapper(tensor: torch.Tensor) -> bool:
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    return is_traceable_wrapper_subclass(tensor)
+
+
+def numbers(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """A tensor's elements as NumPy has them; see `Window.values` for types."""
+    import numpy as np
+
+    from paramtui.core.decoding import decode
+
+    dtype = dtype_name(tensor)
+    if dtype not in DTYPES or DTYPES[dtype].bits < 8:
+        raise ValuesError(f"its dtype {dtype} is not known here: its numbers cannot be shown")
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    shape = tuple(tensor.shape)
+    size = tensor.element_size()
+    if tensor.numel() == 0:
+        raw: npt.NDArray[Any] = np.zeros((*shape, size), np.uint8)
+    else:
+        raw = tensor.reshape(-1).view(torch.uint8).numpy().reshape(*shape, size)
+    # A copy: the tensor may change while the numbers are looked at.
+    return decode(raw, dtype).copy()
+
+
+def _sparse(tensor: torch.Tensor, picks: Sequence[Sequence[int]]) -> npt.NDArray[Any]:
+    from paramtui.core.sparse import sparse_window
+
+    extra = Extra()
+    extra.layout = str(tensor.layout).removeprefix("torch.")
+    held = [getattr(tensor, name)() for name in SPARSE_PARTS[tensor.layout]]
+    for place, (name, part) in enumerate(zip(SPARSE_PARTS[tensor.layout], held, strict=True)):
+        where = Geometry(place, 0, dtype_name(part), tuple(part.shape), tuple(part.stride()))
+        extra.parts[name.removeprefix("_")] = where
+    return sparse_window(extra, tuple(tensor.shape), picks, lambda part: numbers(held[part.location]))
