@@ -22,7 +22,7 @@ NAME = "model"
 def browse(model: nn.Module, *, inputs: str | None = None, weights: str | None = None, seed: int = 0) -> None:
     """Browses a model in the terminal; returns when the person quits.
 
-    Shows the gradients that are there. What is done to the model there (a backward pass, train or eval) stays.
+    Shows the gradients that are there. What is done to the model (a backward pass, train or eval) stays.
 
     Args:
         model: Any `torch.nn.Module`.

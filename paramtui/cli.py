@@ -182,6 +182,21 @@ def _depth(text: str) -> int:
     return int(text)
 
 
+class _Opened:
+    """What `_open` gives, let go of afterwards."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._source = _open(options)
+
+    def __enter__(self) -> CheckpointSource | EngineSource:
+        return self._source
+
+    def __exit__(self, *_: object) -> None:
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+
+
 def _open(options: argparse.Namespace) -> CheckpointSource | EngineSource:
     """Opens a checkpoint, or builds a model in an engine; what its code prints goes to stderr."""
     from paramtui.core.model_target import model_target
@@ -231,7 +246,8 @@ def _ls(options: argparse.Namespace) -> int:
     from paramtui.commands import ls
 
     gc.disable()  # a short life of many objects and no cycles
-    listing = _open(options).listing
+    with _Opened(options) as source:
+        listing = source.listing
     selection = ls.Selection(listing, options.patterns)
     if selection.narrowed and not selection.tensors and not selection.values:
         from paramtui.core.text import safe_text
@@ -250,18 +266,18 @@ def _show(options: argparse.Namespace) -> int:
     from paramtui.commands import show
     from paramtui.errors import NameLookupError
 
-    source = _open(options)
-    listing = source.listing
-    try:
-        tensor = show.choose(listing, options.name)
-    except NameLookupError:
-        value = show.find_value(listing, options.name) if options.name is not None else None
-        if value is None:
-            raise
-        _write([show.show_value(listing, value, as_json=options.json)])
-        return 0
-    render = show.show_json if options.json else show.show_text
-    _write(render(listing, source.read_window, tensor, options.index))
+    with _Opened(options) as source:
+        listing = source.listing
+        try:
+            tensor = show.choose(listing, options.name)
+        except NameLookupError:
+            value = show.find_value(listing, options.name) if options.name is not None else None
+            if value is None:
+                raise
+            _write([show.show_value(listing, value, as_json=options.json)])
+            return 0
+        render = show.show_json if options.json else show.show_text
+        _write(render(listing, source.read_window, tensor, options.index))
     return 0
 
 
@@ -271,10 +287,10 @@ def _grad(options: argparse.Namespace) -> int:
 
     if model_target(options.target) is None:
         raise UsageError("gradients need a model", hint=MODELS, where=options.target)
-    source = _open(options)
-    outcome = source.do("backward", inputs=None, accumulate=False)  # type: ignore[union-attr]
-    render = grad.grad_json if options.json else grad.grad_text
-    _write(render(source.listing, outcome.gradients))
+    with _Opened(options) as source:
+        outcome = source.do("backward", inputs=None, accumulate=False)  # type: ignore[union-attr]
+        render = grad.grad_json if options.json else grad.grad_text
+        _write(render(source.listing, outcome.gradients))
     return 0
 
 

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.source import CheckpointSource, Run
 
 
-def append_listing(listing: Listing, runs: list[Run], opened: CheckpointSource, shard: str) -> None:
+def append_listing(
+    listing: Listing, runs: list[Run], opened: CheckpointSource, shard: str, below: int = ROOT
+) -> None:
     """Adds all that `opened` lists to `listing`, its runs to `runs`.
 
-    Storage names get the shard's name before them, since each file counts its own from 0.
+    Storage names get the shard's name before them, since each file counts its own from 0. What `opened`
+    has at its root comes to lie below the node `below`.
     """
     added = opened.listing
     location_shift = len(runs)
@@ -22,7 +25,7 @@ def append_listing(listing: Listing, runs: list[Run], opened: CheckpointSource, 
     tensor_shift = len(listing)
 
     def node(index: int) -> int:
-        return index + node_shift if index != ROOT else ROOT
+        return index + node_shift if index != ROOT else below
 
     listing.locations += [
         Location(f"{shard}:{place.key}" if place.key is not None else None, place.nbytes)

@@ -14,7 +14,7 @@ from paramtui.checkpoints.merging import append_listing
 from paramtui.checkpoints.safetensors import add_file, add_metadata, parse_strict
 from paramtui.checkpoints.source import CheckpointSource, Run
 from paramtui.core.gc_pause import paused_gc
-from paramtui.core.listing import Listing, Shard
+from paramtui.core.listing import ARGUMENT, ROOT, Listing, Shard
 from paramtui.core.text import safe_text
 from paramtui.errors import FormatError, ParamtuiError, TargetError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAX_INDEX: Final = 1 << 30
 _TORCH_SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt")
 # Hugging Face Trainer's checkpoints hold these beside the model's weights.
+_OPTIMIZER: Final = "optimizer.pt"
 _BESIDE_WEIGHTS: Final = ("training_args", "optimizer", "scheduler", "rng_state", "scaler", "random_states")
 
 
@@ -55,7 +56,7 @@ def open_file(file: RandomFile, target: str, watch: Watch | None = None) -> Chec
 
 
 def open_directory(target: str, watch: Watch | None = None) -> CheckpointSource:
-    """Opens the checkpoint that a directory holds.
+    """Opens the checkpoint that a directory holds, and the optimizer that lies beside it.
 
     Raises:
         TargetError: The directory holds none, or several to choose from.
@@ -64,6 +65,38 @@ def open_directory(target: str, watch: Watch | None = None) -> CheckpointSource:
         names = sorted(os.listdir(target))  # noqa: PTH208
     except OSError as error:
         raise TargetError(os_error_text(error), where=target) from None
+    source = _open_weights(target, names, watch)
+    if _OPTIMIZER in names:
+        with paused_gc():
+            _add_beside(source, target, _OPTIMIZER)
+    return source
+
+
+def _add_beside(source: CheckpointSource, folder: str, name: str) -> None:
+    """Lists a file as a block of its own beside what the source lists; if damaged, a warning says so."""
+    from paramtui.checkpoints.registry import open_checkpoint
+
+    listing = source.listing
+    path = os.path.join(folder, name)  # noqa: PTH118
+    if path == listing.target or ROOT in listing.node or any(value.node == ROOT for value in listing.values):
+        return
+    try:
+        opened = open_checkpoint(path)
+    except ParamtuiError as error:
+        listing.warnings.append(f"{safe_text(name)}: {safe_text(error.what)}; it is not listed")
+        return
+    if not listing.shards:
+        listing.shards.append(Shard(0, listing.target, listing.format, listing.globals, listing.protocol))
+    added = opened.listing
+    # The block stands for the file itself: no step leads to it from the object of another file.
+    block = listing.add_node(ROOT, name, ARGUMENT)
+    listing.shards.append(Shard(block, path, added.format, added.globals, added.protocol))
+    listing.disjoint = listing.disjoint and added.disjoint
+    append_listing(listing, source.runs, opened, name, block)
+
+
+def _open_weights(target: str, names: list[str], watch: Watch | None) -> CheckpointSource:
+    """Opens the weights among the files of a directory."""
     indices = [name for name in names if name.endswith(".index.json")]
     for suffix in (".safetensors.index.json", ".index.json"):
         chosen = [name for name in indices if name.endswith(suffix)]
@@ -174,7 +207,13 @@ def _open_shards(
 
 
 def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: set[str]) -> None:
-    names = set(listing.names)
+    # Not `Listing.names`, which would be kept: an optimizer may yet be listed beside the shards.
+    above, keys = listing.node_parent, listing.node_key
+    listed = [
+        key if above[node] == ROOT and type(key := keys[node]) is str else listing.node_name(node)
+        for node in listing.node
+    ]
+    names = set(listed)
     absent = [name for name in weight_map if name not in names]
     if absent:
         listing.warnings.append(
@@ -183,7 +222,7 @@ def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: se
         )
     extra = len(names) - (len(weight_map) - len(absent))
     if extra:
-        first = next(name for name in listing.names if name not in weight_map)
+        first = next(name for name in listed if name not in weight_map)
         listing.warnings.append(
             f"{extra:,} tensors of the {len(shards):,} shards are not in the index,"
             f" the first {safe_text(first)}"

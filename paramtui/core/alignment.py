@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_STATES: Final = 2_000
 """Ways of having filled the groups up to some parameter that are followed side by side."""
-MAX_WORK: Final = 300_000
+MAX_WORK: Final = 100_000
 """Such ways over all parameters."""
 
 ANY: Final = -1

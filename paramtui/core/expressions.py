@@ -10,7 +10,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-from paramtui.core.listing import ATTRIBUTE, BUFFER, ITEM, PARAMETER, ROOT, SUBMODULE, Shard
+from paramtui.core.listing import ARGUMENT, ATTRIBUTE, BUFFER, ITEM, PARAMETER, ROOT, SUBMODULE, Shard
 from paramtui.core.literals import MAX_TEXT, is_name, is_text, literal, literal_text
 from paramtui.core.torch_loading import refused_by_default
 
@@ -211,7 +211,7 @@ def _reach(listing: Listing, node: int) -> str:
     index = max(0, bisect_right(facts.first_nodes, node) - 1)
     text = _opening(listing, index)
     chain: list[int] = []
-    while node > ROOT and len(chain) <= MAX_STEPS:
+    while node > ROOT and len(chain) <= MAX_STEPS and not _is_file(listing, facts.shards[index], node):
         chain.append(node)
         node = listing.node_parent[node]
     if not text or len(chain) > MAX_STEPS:
@@ -241,6 +241,14 @@ def _reach(listing: Listing, node: int) -> str:
         if len(text) > MAX_TEXT:
             return ""
     return text
+
+
+def _is_file(listing: Listing, shard: Shard, node: int) -> bool:
+    """Whether a node is a block that stands for a whole file, such as ``optimizer.pt`` of a directory."""
+    if node != shard.first_node or listing.node_step[node] != ARGUMENT:
+        return False
+    key = listing.node_key[node]
+    return type(key) is str and shard.path.endswith(f"/{key}")
 
 
 def _child(listing: Listing, node: int, step: int, name: str) -> str:
@@ -326,6 +334,8 @@ def _over_shards(listing: Listing, bits: int, condition: str) -> str:
     shards = _facts(listing).shards
     chosen = [index for index in range(bits.bit_length()) if bits >> index & 1 and shards[index].path]
     if not chosen or len(chosen) > MAX_SHARDS:
+        return ""
+    if any(_is_file(listing, shards[index], shards[index].first_node) for index in chosen):
         return ""
     calls = [_opening(listing, index) for index in chosen]
     if len(calls) == 1:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from paramtui.core.listing import Shape
 
 GHOST: Final = "ghost"
 """Type name of a value that stands for a tensor which the model does not have."""
@@ -24,8 +27,8 @@ class WeightsReport(NamedTuple):
     words: str
     proposal: str
     missing: list[str]
-    unexpected: list[list[object]]
-    mismatched: list[list[object]]
+    unexpected: list[tuple[str, str, Shape]]
+    mismatched: list[tuple[str, Shape, Shape]]
 
 
 class LiveFacts:

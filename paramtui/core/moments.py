@@ -75,6 +75,7 @@ class _Fit(NamedTuple):
     of: dict[Slot, int]
     exact: bool
     too_many: bool = False
+    named: bool = False
 
 
 def join_moments(listing: Listing) -> MomentTable:
@@ -173,7 +174,7 @@ class _Joiner:
                     of[group, place] = tensor_or_none
         if not of or len(set(of.values())) < len(of):
             return None
-        return _Fit(model.where, of, len(of) == optimizer.size)
+        return _Fit(model.where, of, len(of) == optimizer.size, named=True)
 
     def _fit(self, optimizer: Optimizer, models: list[Model]) -> _Fit | None:
         fits = [fit for model in models if (fit := self._named(optimizer, model))]
@@ -268,17 +269,20 @@ class _Joiner:
                         found.setdefault(alias, []).append(row)
                 number += 1
         if left:
-            why = "too many parameters of equal shape fit" if fit.too_many else None
+            why = "two or more parameters of equal shape fit"
+            if fit.named:
+                why = "no parameter has the name and shape of"
+            elif fit.too_many:
+                why = "too many parameters of equal shape fit"
             shown = ", ".join(map(str, left[:6]))
             more = f" and {len(left) - 6:,} more" if len(left) > 6 else ""
             entry_word = "entry" if len(left) == 1 else "entries"
-            why = why or "two or more parameters of equal shape, or none by name, fit"
             self._note(optimizer, f"{why} {entry_word} {shown}{more}")
 
     def _moments(self, node: int, parameter: int, where: str, group: int) -> Moments:
         listing = self.listing
         tensors = self.blocks.tensors_below(node)
-        names = [name for name in FIRST_NAMES if name in tensors]
+        names: list[str] = [name for name in FIRST_NAMES if name in tensors]
         names += [name for name in tensors if name not in FIRST_NAMES and name not in COUNTERS]
         shape = listing.shape[parameter]
         step = self.blocks.value(self.blocks.below(node).get("step", -1))

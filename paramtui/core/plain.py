@@ -122,8 +122,15 @@ def listing_from(lines: Iterable[str | bytes]) -> Listing:
             live.built, live.setup, live.seed = content
             listing.live = live
         elif name == "live.weights":
-            path, words, proposal, *rest = content
-            live.weights = WeightsReport(path, words, proposal, *rest)
+            path, words, proposal, missing, unexpected, mismatched = content
+            live.weights = WeightsReport(
+                path,
+                words,
+                proposal,
+                missing,
+                [(name, dtype, tuple(shape)) for name, dtype, shape in unexpected],
+                [(name, tuple(here), tuple(there)) for name, here, there in mismatched],
+            )
         elif name == "reasons":
             listing.reasons = content
         elif name == "extras":
@@ -150,8 +157,9 @@ def plain_gradients(gradients: Gradients) -> list[object]:
 
 def gradients_from(plain: list[Any]) -> Gradients:
     """What `plain_gradients` wrote."""
-    *head, figures = plain
-    return Gradients(*head, {tensor: Figures(*figure) for tensor, *figure in figures})
+    passes, loss, loss_from, inputs, seed, figures = plain
+    by_tensor = {tensor: Figures(*figure) for tensor, *figure in figures}
+    return Gradients(passes, loss, loss_from, inputs, seed, by_tensor)
 
 
 def plain_window(window: Window) -> tuple[list[object], bytes]:

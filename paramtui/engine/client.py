@@ -189,11 +189,11 @@ class EngineSource:
         self._engine, self._opening = self._begin()
         journal, self._journal = self._journal, []
         message = await asyncio.wrap_future(self._opening)
-        outcome = await asyncio.to_thread(self._take, message)
+        await asyncio.to_thread(self._take, message)
         count = 0
         try:
             for name, arguments in journal if replay else []:
-                outcome = await self._do(name, **arguments)
+                await self._do(name, **arguments)
                 count += 1
         except ParamtuiError as error:
             raise EngineError(

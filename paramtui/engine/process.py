@@ -208,7 +208,8 @@ class Engine:
         for future in waiting.values():
             with contextlib.suppress(InvalidStateError):
                 future.set_exception(EngineError(self.ended))
-        self._told("ended", self.ended)
+        if not self._closed:
+            self._told("ended", self.ended)
 
 
 def _end_of(pid: int) -> int:

@@ -4,8 +4,8 @@ A message is a JSON object and some bytes. Before them stand two unsigned 32-bit
 many bytes of JSON, and how many others follow. Bytes that are many lie in a file of a private directory
 instead, which the receiver deletes; the JSON then names it.
 
-Requests have ``id`` and ``call``; answers have the same ``id`` and ``result`` or ``error``; what is told without
-being asked has ``event``.
+Requests have ``id`` and ``call``; answers have the same ``id`` and ``result`` or ``error``; what is told
+without being asked has ``event``.
 """
 
 from __future__ import annotations
@@ -141,10 +141,8 @@ def error_from(plain: dict[str, Any]) -> ParamtuiError:
     # Only the text is given when it is made: each kind asks for arguments of its own.
     error = kind.__new__(kind)
     Exception.__init__(error, plain.get("what"))
-    error.what, error.where, error.hint = plain.get("what"), plain.get("where"), plain.get("hint")
-    for name in ("traceback", "candidates"):
+    error.what, error.where, error.hint = str(plain.get("what")), plain.get("where"), plain.get("hint")
+    for name in ("traceback", "candidates", "tried"):
         if name in plain:
             setattr(error, name, plain[name])
-    if "tried" in plain:
-        error.tried = [tuple(entry) for entry in plain["tried"]]
     return error

@@ -121,7 +121,7 @@ class ModuleHost:
 
     def _file_name(self) -> str:
         path = getattr(self._code, "__file__", None) or getattr(self._code, "__name__", "")
-        return os.path.basename(path)  # noqa: PTH119
+        return os.path.basename(str(path))  # noqa: PTH119
 
     def _loss_function(self) -> tuple[Callable[..., object] | None, str]:
         function = getattr(self._code, "loss", None)

@@ -78,12 +78,11 @@ def load_model(
     code = _import_file(target.file) if target.file else _import_module(target.module)
     factory = target.factory or _only_candidate(target, code)
     found = _find(target, code, factory)
-    called = not isinstance(found, torch.nn.Module)
-    if not called:
+    if isinstance(found, torch.nn.Module):
         model, words = found, f"{factory} of {name}"
         with user_code(f"moving {factory} to {device}"):
             model = model if device == "cpu" else model.to(place)
-        return Loaded(model, code, words, factory, called)
+        return Loaded(model, code, words, factory, called=False)
     if not callable(found):
         raise TargetError(
             f"{factory} is a {type(found).__name__}, neither a function nor an nn.Module", where=name
@@ -101,7 +100,7 @@ def load_model(
         stage(f"moving the model to {device}")
         with user_code(f"moving the model to {device}"):
             model = model.to(place)
-    return Loaded(model, code, f"{factory}() of {name}", factory, called)
+    return Loaded(model, code, f"{factory}() of {name}", factory, called=True)
 
 
 def check_device(device: str) -> torch.device:
@@ -120,7 +119,8 @@ def check_device(device: str) -> torch.device:
         if not torch.cuda.is_available():
             raise UsageError("there is no CUDA device that this PyTorch can use", hint="--device cpu")
         count = torch.cuda.device_count()
-        if place.index is not None and place.index >= count:
+        number: int | None = place.index
+        if number is not None and number >= count:
             raise UsageError(f"there is no {device}: this machine has cuda:0 to cuda:{count - 1}")
     return place
 

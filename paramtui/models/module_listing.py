@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import torch
-from torch import nn
-
 from paramtui.core.listing import BUFFER, PARAMETER, ROOT, SUBMODULE, Listing
 from paramtui.core.live import LiveFacts
 from paramtui.models.tensor_listing import TensorLister, class_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
+    from torch import nn
 
 # Blocks listed; a module used twice on each of 30 levels would make a billion.
 MAX_BLOCKS: Final = 50_000
@@ -81,7 +81,7 @@ def _extra_repr(module: nn.Module) -> str:
         text = module.extra_repr()
     except Exception:  # noqa: BLE001  it may be the person's own code, and is only for show
         return ""
-    return text[:MAX_TEXT] if isinstance(text, str) else ""
+    return str(text)[:MAX_TEXT]
 
 
 def _children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

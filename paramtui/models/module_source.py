@@ -8,7 +8,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from paramtui.errors import RunStoppedError, ValuesError
-from paramtui.models.host import ModuleHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from paramtui.core.gradients import Gradients
     from paramtui.core.listing import Listing
     from paramtui.core.source import Outcome, Window
+    from paramtui.models.host import ModuleHost
 
 NOT_RESTARTED = "the model lives in your own process, which cannot be started again from here"
 

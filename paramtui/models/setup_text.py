@@ -16,8 +16,9 @@ def setup_text(target: ModelTarget, loaded: Loaded, options: ModelOptions) -> st
     lines = ["import torch"]
     if target.file:
         lines.append(
-            f"import importlib.util; spec = importlib.util.spec_from_file_location('net', {literal_text(target.file)})"
-            "; net = importlib.util.module_from_spec(spec)"
+            "import importlib.util;"
+            f" spec = importlib.util.spec_from_file_location('net', {literal_text(target.file)});"
+            " net = importlib.util.module_from_spec(spec)"
         )
         lines.append(f"torch.manual_seed({options.seed}); spec.loader.exec_module(net)")
         name = f"net.{loaded.factory}"

@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from paramtui.core.dtypes import DTYPES
 from paramtui.core.listing import Extra, Geometry
@@ -44,7 +44,7 @@ def read_window(tensor_id: int, tensor: torch.Tensor, picks: Sequence[Sequence[i
 
 
 def _window(tensor_id: int, tensor: torch.Tensor, picks: tuple[Sequence[int], ...]) -> Window:
-    if isinstance(tensor, UninitializedTensorMixin):
+    if is_lazy(tensor):
         raise ValuesError(NO_SHAPE)
     if tensor.device.type == "meta":
         raise ValuesError(NO_NUMBERS)
@@ -71,7 +71,9 @@ def pick_cells(tensor: torch.Tensor, picks: Sequence[Sequence[int]]) -> torch.Te
             tensor = tensor[(slice(None),) * dim + (slice(first, last, pick.step),)]
     for dim, pick in enumerate(picks):
         if not (isinstance(pick, range) and pick.step > 0):
-            tensor = tensor[(slice(None),) * dim + (torch.tensor(list(pick), device=tensor.device),)]
+            tensor = tensor[
+                (slice(None),) * dim + (torch.tensor(list(pick), dtype=torch.long, device=tensor.device),)
+            ]
     return tensor
 
 
@@ -103,15 +105,15 @@ def numbers(tensor: torch.Tensor) -> npt.NDArray[Any]:
     dtype = dtype_name(tensor)
     if dtype not in DTYPES or DTYPES[dtype].bits < 8:
         raise ValuesError(f"its dtype {dtype} is not known here: its numbers cannot be shown")
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    # A copy: the tensor may change while the numbers are looked at, and its strides can be odd.
+    tensor = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
     shape = tuple(tensor.shape)
     size = tensor.element_size()
     if tensor.numel() == 0:
         raw: npt.NDArray[Any] = np.zeros((*shape, size), np.uint8)
     else:
         raw = tensor.reshape(-1).view(torch.uint8).numpy().reshape(*shape, size)
-    # A copy: the tensor may change while the numbers are looked at.
-    return decode(raw, dtype).copy()
+    return decode(raw, dtype)
 
 
 def _sparse(tensor: torch.Tensor, picks: Sequence[Sequence[int]]) -> npt.NDArray[Any]:

@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
-from torch.nn.parameter import Buffer, Parameter, UninitializedTensorMixin
+from torch.nn.parameter import Parameter, is_lazy
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from paramtui.core.dtypes import DTYPES
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from paramtui.core.live import LiveFacts
 
 MAX_NESTING: Final = 4
-_PLAIN: Final = frozenset({torch.Tensor, Parameter, Buffer})
+# Buffer is new in PyTorch 2.5.
+_PLAIN: Final = frozenset({torch.Tensor, Parameter, getattr(torch.nn, "Buffer", Parameter)})
 SPARSE_PARTS: Final = {
     torch.sparse_coo: ("_indices", "_values"),
     torch.sparse_csr: ("crow_indices", "col_indices", "values"),
@@ -98,17 +99,18 @@ class TensorLister:
             extra.class_name = class_name(type(tensor))
         odd = extra.class_name is not None
         shape: Shape
-        if isinstance(tensor, UninitializedTensorMixin):
+        if is_lazy(tensor):
             extra.layout, extra.problem = "uninitialized", NO_SHAPE
             self._listing.add_tensor(node, kind, -1, 0, dtype, (None,), None, None, 0, grad, extra)
             return {}
         if tensor.is_nested:
             return self._nested(node, kind, tensor, extra)
-        shape = tuple(int(size) for size in tensor.shape)
-        nbytes = prod(shape) * tensor.element_size()
+        sizes = [int(size) for size in tensor.shape]
+        shape = tuple(sizes)
+        nbytes = prod(sizes) * tensor.element_size()
         if is_traceable_wrapper_subclass(tensor) and nesting < MAX_NESTING:
             extra.layout = "wrapper"
-            names = tensor.__tensor_flatten__()[0]  # type: ignore[attr-defined]
+            names = tensor.__tensor_flatten__()[0]
             inner = {name: getattr(tensor, name) for name in names}
             self._listing.add_tensor(node, kind, -1, 0, dtype, shape, None, None, nbytes, grad, extra)
             return {name: held for name, held in inner.items() if isinstance(held, torch.Tensor)}

@@ -81,20 +81,18 @@ class WeightsState:
             self.proposal.words if self.proposal is not None else "",
             list(found.missing),
             [
-                [self._relative(tensor), listing.dtype[tensor], list(listing.shape[tensor])]
+                (self._relative(tensor), listing.dtype[tensor], listing.shape[tensor])
                 for tensor in found.unexpected
             ],
-            [
-                [name, list(shapes[name] or ()), list(listing.shape[tensor])]
-                for name, tensor in found.mismatched
-            ],
+            [(name, shapes[name] or (), listing.shape[tensor]) for name, tensor in found.mismatched],
         )
 
     def _relative(self, tensor: int) -> str:
         """The name that a tensor of the checkpoint would have in the model."""
         listing = self._source.listing
         keys = listing.path(listing.node[tensor])[len(self._choice.entry) :]
-        return self._choice.add + ".".join(map(str, keys)).removeprefix(self._choice.remove)
+        name = ".".join(map(str, keys)).removeprefix(self._choice.remove)
+        return f"{self._choice.add}{name}"
 
     def annotate(self, listed: ModuleListing) -> None:
         """Marks in a model's listing what did not fit."""
@@ -108,19 +106,19 @@ class WeightsState:
             if name in ids:
                 live.notes[ids[name]] = f"missing in {self._path}: it has the numbers it was built with"
         for name, here, there in report.mismatched:
-            if str(name) in ids:
-                live.notes[ids[str(name)]] = (
-                    f"{shape_text(tuple(here))} here, {shape_text(tuple(there))} in {self._path}: not loaded"  # type: ignore[arg-type]
+            if name in ids:
+                live.notes[ids[name]] = (
+                    f"{shape_text(here)} here, {shape_text(there)} in {self._path}: not loaded"
                 )
         blocks = {listing.node_name(node): node for node in listing.modules}
         for name, dtype, shape in report.unexpected[:MAX_GHOSTS]:
             node = ROOT
-            *outer, last = str(name).split(".")
+            *outer, last = name.split(".")
             path = ""
             for part in outer:
                 path = f"{path}.{part}" if path else part
                 if path not in blocks:
                     blocks[path] = listing.add_node(node, part, SUBMODULE)
                 node = blocks[path]
-            words = f"only in {self._path}: {dtype} {shape_text(tuple(shape))}"  # type: ignore[arg-type]
+            words = f"only in {self._path}: {dtype} {shape_text(shape)}"
             listing.values.append(Value(listing.add_node(node, last, SUBMODULE), GHOST, words))

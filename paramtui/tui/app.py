@@ -5,33 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import os
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual import work
 from textual.app import App
 
 from paramtui.core.output_log import OutputLog
-from paramtui.errors import (
-    CandidatesError,
-    OpeningStoppedError,
-    ParamtuiError,
-    RunStoppedError,
-    UserCodeError,
-)
 from paramtui.tui.actions import ACTIONS, Keys, bindings, known_keys
 from paramtui.tui.home import Home
-from paramtui.tui.opened import prepare
 from paramtui.tui.screens.browse import BrowseScreen
 from paramtui.tui.settings import Settings
+from paramtui.tui.targets import TargetsMixin
 from paramtui.tui.terminal import ascii_only
-from paramtui.tui.watching import OpeningWatch
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
@@ -45,7 +34,7 @@ if TYPE_CHECKING:
     from textual.filter import LineFilter
     from textual.screen import Screen
 
-    from paramtui.core.source import Differentiable, Opener, Reader
+    from paramtui.core.source import Opener
     from paramtui.tui.actions import Action
 
 FAILED = 2
@@ -73,7 +62,7 @@ def _palette() -> type[Provider]:
     return EverythingProvider
 
 
-class ParamtuiApp(App[None]):
+class ParamtuiApp(TargetsMixin, App[None]):
     """Browses targets, one at a time.
 
     Args:
@@ -111,13 +100,9 @@ class ParamtuiApp(App[None]):
         self._guest = guest
         self.output = OutputLog()
         self._target = target or ""
-        self._model: Differentiable | None = None
-        self._stage = ""
         self._handlers: dict[signal.Signals, Any] = {}
         self._settings = settings or Settings()
         self._problems = list(self._settings.problems)
-        self._watch: OpeningWatch | None = None
-        self._failed = False
         self._theme_word = self._settings.theme
         keymap: dict[str, str] = {}
         if self._settings.keys:
@@ -178,12 +163,6 @@ class ParamtuiApp(App[None]):
         else:
             self._open(target, at, index)
 
-    def _settle(self) -> None:
-        """Collects garbage from now on, but does not look at the rows of a large target again and again."""
-        if not self._guest:
-            gc.enable()
-            gc.freeze()
-
     def _check_terminal(self) -> None:
         """Ends the program when its terminal is gone, which no signal may say: reading on would spin."""
         try:
@@ -208,114 +187,7 @@ class ParamtuiApp(App[None]):
                 loop.remove_signal_handler(number)
                 signal.signal(number, self._handlers[number])
 
-    # Opening
-
-    def open_target(self, target: str) -> None:
-        """Opens another target; what is on screen stays until it is there."""
-        if self._watch is not None:
-            self._watch.stop()
-        if not self._guest:
-            gc.unfreeze()
-        self.browser.wait_for(target)
-        self._open(target)
-
-    @work(exclusive=True, group="open")
-    async def _open(self, target: str, at: str | None = None, index: str | None = None) -> None:
-        loop, browser = asyncio.get_running_loop(), self.browser
-
-        def post(function: Callable[..., object], *arguments: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop may have ended
-                loop.call_soon_threadsafe(told, function, *arguments)
-
-        def told(function: Callable[..., object], *arguments: object) -> None:
-            if not watch.stopped:
-                function(*arguments)
-
-        self._target = target
-        self.output.clear()
-        began = time.monotonic()
-
-        def waited() -> None:
-            if self._watch is watch and self._stage:
-                browser.progress(f"{self._stage}… {time.monotonic() - began:.0f} s  esc stops")
-
-        def listen(kind: str, words: str) -> None:
-            # Called by a thread that listens to an engine.
-            if kind == "output":
-                self.output.write(words)
-            post(self._told, kind, words)
-
-        watch = self._watch = OpeningWatch(post, browser.outline, browser.progress, listen)
-        self._stage = ""
-        ticker = self.set_interval(0.5, waited)
-        source: Reader | None = None
-        try:
-            source = await self._opener(target, watch)
-            # A small tree is made within a frame, and then the first paint shows it.
-            small = len(source.listing.node_parent) <= SMALL
-            opened = prepare(source) if small else await asyncio.to_thread(prepare, source)
-            await browser.mounted.wait()
-        except (OpeningStoppedError, RunStoppedError):
-            return
-        except CandidatesError as error:
-            await self._choose(error)
-        except ParamtuiError as error:
-            await self._fail(str(error), tried_code=isinstance(error, UserCodeError))
-        except MemoryError:
-            await self._fail("there is not enough memory to open this")
-        else:
-            self._failed = False
-            self._close_model()
-            self._model = opened.model
-            if opened.model is not None:
-                opened.model.listen(listen)
-            browser.open(opened, at, index)
-            await asyncio.to_thread(self._home.opened, target)
-        finally:
-            ticker.stop()
-            if self._watch is watch:
-                self._watch = None
-            self.call_after_refresh(self._settle)
-
-    async def _fail(self, message: str, *, tried_code: bool = False) -> None:
-        await self.browser.mounted.wait()
-        self._failed = self.browser.opened is None
-        advice = "ctrl+r tries again, " if tried_code or self._stage else ""
-        if not self.output.empty:
-            advice += "p shows what its code printed, "
-        self.browser.fail(message, advice)
-
-    async def _choose(self, error: CandidatesError) -> None:
-        from paramtui.tui.screens.candidates import CandidatesScreen
-
-        await self._fail(str(error))
-        await self.push_screen(CandidatesScreen(self._target, error.candidates), self._chosen_candidate)
-
-    def _chosen_candidate(self, target: str | None) -> None:
-        if target is not None:
-            self.open_target(target)
-
-    def retry(self) -> None:
-        """Opens the target anew that could not be opened."""
-        if self.browser.opened is None and self._target and self._watch is None:
-            self.open_target(self._target)
-
-    def _close_model(self) -> None:
-        """Lets go of the model on screen, if there is one."""
-        model, self._model = self._model, None
-        if model is not None:
-            model.close()
-
     # A live model
-
-    def _told(self, kind: str, words: str) -> None:
-        """What an engine says, in the screen's thread."""
-        if kind == "stage":
-            self._stage = words
-            if self._watch is not None:
-                self.browser.progress(f"{words}…  esc stops")
-        elif kind == "ended" and self._watch is None:
-            self.browser.engine_ended(words)
 
     def on_print(self, event: events.Print) -> None:
         """What code of this very process prints while the screen is drawn."""
@@ -344,7 +216,7 @@ class ParamtuiApp(App[None]):
             self._watch.stop()
             self._watch = None
             self.workers.cancel_group(self, "open")
-            self.browser.stopped()
+            self.browser.stopped("ctrl+r tries again, " if self._stage else "")
 
     async def action_open_other(self) -> None:
         """Offers other targets."""

@@ -137,6 +137,8 @@ def label(opened: Opened, row: int) -> str:
         return text or "(empty)"
     if tree.tensor[0] >= 0:
         return "(tensor)"
+    if opened.listing.live is not None:
+        return "(model)"
     return "(value)" if tree.value[0] >= 0 else "(nothing)"
 
 

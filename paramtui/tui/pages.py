@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_CHILDREN = 1000
 MAX_NAMES = 8
 RAGGED_SHOWN = 8
+MAX_LISTED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,13 @@ def tensor_head(opened: Opened, tensor: int) -> list[Text]:
     extra = listing.extras.get(tensor)
     dtype, shape, size = tensor_facts(listing, tensor)
     parts = [listing.kind[tensor], dtype, shape, f"{count_text(listing.numel(tensor))} elements", size]
-    if listing.requires_grad[tensor]:
+    if listing.live is None and listing.requires_grad[tensor]:
         parts.append("requires grad")
     storage = listing.storage(tensor)
     group = opened.group_of.get(tensor)
     if storage is not None:
         parts.append(f"storage {safe_text(storage, 40)}" + ("" if group else ", alone"))
-    head = [Text("  ".join(parts))]
+    head = [Text("  ".join(parts)), *_live_head(opened, tensor)]
     stride, sizes = listing.stride[tensor], listing.shape[tensor]
     if stride is not None and None not in sizes:
         from paramtui.core.listing import contiguous_stride
@@ -92,6 +93,70 @@ def tensor_head(opened: Opened, tensor: int) -> list[Text]:
         words = "the same memory as" if group.kind == "alias" else "overlaps"
         head.append(Text(f"{opened.letters[tensor]}  {words} {names}{more}"))
     return head
+
+
+def _live_head(opened: Opened, tensor: int) -> list[Text]:
+    """What a tensor in memory is to Python and to autograd."""
+    listing, live = opened.listing, opened.listing.live
+    if live is None:
+        return []
+    parts = [
+        safe_text(live.type_name[tensor], 80),
+        f"requires_grad {listing.requires_grad[tensor]}",
+        f"is_leaf {live.is_leaf[tensor]}",
+        safe_text(live.device[tensor], 20),
+    ]
+    if listing.kind[tensor] == "buffer":
+        parts.append("in the state dict" if live.persistent[tensor] else "not in the state dict")
+    head = [Text("  ".join(parts))]
+    if tensor in live.notes:
+        head.append(Text(safe_text(live.notes[tensor], 400)))
+    return head
+
+
+def _trained(opened: Opened, tensors: Sequence[int]) -> str:
+    """``30.3 K trainable  304 frozen  256 in buffers``: elements, each memory once."""
+    listing = opened.listing
+    groups: dict[str, list[int]] = {"trainable": [], "frozen": [], "in buffers": []}
+    for tensor in tensors:
+        kind = listing.kind[tensor]
+        if kind == "parameter":
+            groups["trainable" if listing.requires_grad[tensor] else "frozen"].append(tensor)
+        elif kind == "buffer":
+            groups["in buffers"].append(tensor)
+    return "  ".join(
+        f"{count_text(listing.totals(members).unique_elements)} {name}"
+        for name, members in groups.items()
+        if members
+    )
+
+
+def weights_body(opened: Opened) -> list[Text]:
+    """What came of loading a checkpoint into a model."""
+    live = opened.listing.live
+    if live is None or live.weights is None:
+        return []
+    report = live.weights
+    lines = [Text("weights", "bold"), Text(safe_text(report.words, 500))]
+    if report.proposal:
+        lines.append(Text(f"W loads {safe_text(report.proposal, 200)}, which fits better"))
+    for title, names in (
+        ("missing: it has the numbers it was built with", report.missing),
+        (
+            "unexpected: only in the checkpoint",
+            [f"{name}  {dtype} {shape}" for name, dtype, shape in report.unexpected],
+        ),
+        (
+            "of another shape",
+            [f"{name}  {here} here, {there} there" for name, here, there in report.mismatched],
+        ),
+    ):
+        if names:
+            lines.append(Text(f"{len(names):,} {title}"))
+            lines += [Text(f"  {safe_text(name, 200)}") for name in names[:MAX_LISTED]]
+            if len(names) > MAX_LISTED:
+                lines.append(Text(f"  and {len(names) - MAX_LISTED:,} more"))
+    return lines
 
 
 def ragged_body(shapes: Sequence[tuple[int, ...]], count: int) -> list[Text]:
@@ -117,6 +182,14 @@ def block_page(opened: Opened, row: int) -> Page:
     totals = opened.totals if row == 0 else listing.totals(tensors)
     class_name = tree.class_name(row)
     head = [Text(safe_text(class_name))] if class_name else []
+    live = listing.live
+    if live is not None:
+        node = tree.node[row]
+        training = live.training.get(node)
+        words = [] if training is None else ["in training mode" if training else "in evaluation mode"]
+        words += [safe_text(live.repeats[node], 200)] if node in live.repeats else []
+        if words:
+            head.append(Text("  ".join(words)))
     if tree.value[row] >= 0:
         head.append(Text("  ".join(type_and_value(listing, tree.value[row]))))
     if tree.tensor[row] >= 0:
@@ -134,6 +207,9 @@ def block_page(opened: Opened, row: int) -> Page:
                 f" in {bytes_text(totals.unique_nbytes)}"
             )
         )
+    trained = _trained(opened, tensors) if live is not None else ""
+    if trained:
+        head.append(Text(trained))
     dtypes = Counter(listing.dtype[tensor] for tensor in tensors)
     if dtypes:
         head.append(Text("  ".join(f"{safe_text(name)} x{count:,}" for name, count in dtypes.most_common())))
@@ -184,17 +260,25 @@ def _children(opened: Opened, row: int) -> list[Text]:
 
 
 def file_page(opened: Opened) -> Page:
-    """The file as a whole."""
+    """The file or model as a whole."""
     listing = opened.listing
     page = block_page(opened, 0)
     body = [Text("")]
+    if listing.live is not None:
+        live = listing.live
+        seed = "" if live.seed is None else f", seeded with {live.seed}"
+        body.append(Text(f"{safe_text(live.built, 300)}{seed}"))
+        if live.setup:
+            body += [Text("to build it in Python:"), *[Text(f"  {line}") for line in live.setup.splitlines()]]
+        body += weights_body(opened)
     body += [Text(f"warning: {safe_text(warning, 500)}") for warning in all_warnings(listing)]
     body += [Text(safe_text(reason, 300)) for reason in listing.reasons.values()]
     if listing.globals:
         names = ", ".join(safe_text(name) for name in listing.globals[:200])
         body += [Text(""), Text("classes and functions that it names; none was called:"), Text(names)]
     head = [Text(safe_text(listing.target, 1000)), Text(listing.format), *page.head]
-    return Page(-1, "about this file", head, body)
+    title = "about this model" if listing.live is not None else "about this file"
+    return Page(-1, title, head, body)
 
 
 def error_page(opened: Opened, row: int, message: str) -> Page:

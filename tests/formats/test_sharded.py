@@ -10,6 +10,8 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from safetensors.torch import save_file
 
+from paramtui.core.expressions import expression
+from paramtui.core.tree import Tree
 from paramtui.errors import FormatError, ParamtuiError, TargetError
 from tests.support import assert_row, opened
 
@@ -189,3 +191,75 @@ def test_two_indices_that_name_each_other_end(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(json.dumps({"weight_map": {"w": "a.json"}}))
     with pytest.raises(ParamtuiError):
         opened(tmp_path / "a.json")
+
+
+def trainer(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Adds an optimizer to a directory; what it holds by names without and with those of blocks."""
+    params = [torch.nn.Parameter(tensor) for tensor in state().values()]
+    optimizer = torch.optim.AdamW([{"params": params[:5]}, {"params": params[5:]}])
+    for param in params:
+        param.grad = torch.randn_like(param)
+    optimizer.step()
+    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+    held = {
+        f"optimizer.pt.state.{index}.{name}": tensor
+        for index, entry in optimizer.state_dict()["state"].items()
+        for name, tensor in entry.items()
+    }
+    return state(), held
+
+
+@pytest.mark.parametrize("kind", ["one file", "shards", "torch", "torch shards"])
+def test_the_optimizer_beside_the_weights_is_listed_after_them(tmp_path: Path, kind: str) -> None:
+    save_torch_state_dict(
+        state(),
+        tmp_path,
+        max_shard_size=1300 if "shards" in kind else "5GB",
+        safe_serialization="torch" not in kind,
+    )
+    alone = opened(tmp_path).listing
+    weights, held = trainer(tmp_path)
+    checkpoint = opened(tmp_path)
+    listing = checkpoint.listing
+    assert listing.names[: len(alone)] == alone.names
+    assert listing.format == alone.format
+    assert listing.warnings == []
+    assert listing.names[len(alone) :] == list(held)
+    for tensor_id, name in enumerate(listing.names):
+        assert_row(checkpoint, tensor_id, name, weights[name] if name in weights else held[name])
+    tree = Tree(listing)
+    assert [tree.label[row] for row in tree.children(0)][-1] == "optimizer.pt"
+    assert listing.sharing.groups == ()
+
+
+def test_lines_of_python_beside_an_optimizer_are_right_or_none(tmp_path: Path) -> None:
+    save_torch_state_dict(state(), tmp_path)
+    alone = opened(tmp_path).listing
+    small = Tree(alone)
+    plain = {small.name(row): expression(alone, small, row) for row in range(1, len(small))}
+    trainer(tmp_path)
+    listing = opened(tmp_path).listing
+    tree = Tree(listing)
+    loaded = torch.load(tmp_path / "optimizer.pt")
+    for row in range(1, len(tree)):
+        text = expression(listing, tree, row)
+        if tree.name(row) in plain:
+            assert text == plain[tree.name(row)]
+        elif text and tree.tensor[row] >= 0:
+            parts = tree.name(row).removeprefix("optimizer.pt.").split(".")
+            assert torch.equal(eval(text), loaded["state"][int(parts[1])][parts[2]])
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"<html>"])
+def test_a_damaged_optimizer_leaves_the_weights_listed(tmp_path: Path, content: bytes) -> None:
+    save_torch_state_dict(state(), tmp_path)
+    (tmp_path / "optimizer.pt").write_bytes(content)
+    checkpoint = opened(tmp_path)
+    check(tmp_path, state(), "safetensors")
+    assert [warning.partition(":")[0] for warning in checkpoint.listing.warnings] == ["optimizer.pt"]
+
+
+def test_a_directory_with_an_optimizer_alone_is_that_file(tmp_path: Path) -> None:
+    trainer(tmp_path)
+    assert opened(tmp_path).listing.target == str(tmp_path / "optimizer.pt")
+    assert opened(tmp_path).listing.names[0] == "state.0.step"

@@ -118,7 +118,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         """Says how far the opening of a target is."""
         self.query_one(TitleLine).progress(words)
 
-    def stopped(self) -> None:
+    def stopped(self, advice: str = "") -> None:
         """Says that a target is not waited for any more."""
         title = self.query_one(TitleLine)
         title.progress("")
@@ -126,7 +126,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
             self.say(f"{base_name(self._target)} was not opened")
         else:
             self.add_class("-failed")
-            self.query_one("#note", Static).update(Text("stopped: o opens another target, q quits"))
+            self.query_one("#note", Static).update(Text(f"stopped: {advice}o opens another target, q quits"))
 
     def open(self, opened: Opened, at: str | None = None, index: str | None = None) -> None:
         """Shows a target, from its first row or from one that is named, and there from an index."""

@@ -37,7 +37,11 @@ class FindingMixin(_Base):
             """What is shown, once it is there."""
             raise NotImplementedError
 
-        panes: list[ValuesPane]
+        @property
+        def panes(self) -> list[ValuesPane]:
+            """Values and gradient."""
+            raise NotImplementedError
+
         say: Callable[[str], None]
         to_tree: Callable[[], None]
         visited: Callable[..., None]

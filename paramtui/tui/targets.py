@@ -1,0 +1,179 @@
+"""How the application opens targets, tells how far it is, and lets go of models."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import time
+from typing import TYPE_CHECKING, Final
+
+from textual import work
+
+from paramtui.errors import (
+    CandidatesError,
+    OpeningStoppedError,
+    ParamtuiError,
+    RunStoppedError,
+    UserCodeError,
+)
+from paramtui.tui.opened import prepare
+from paramtui.tui.watching import OpeningWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.app import App
+
+    from paramtui.core.output_log import OutputLog
+    from paramtui.core.source import Differentiable, Opener, Reader
+    from paramtui.tui.home import Home
+    from paramtui.tui.screens.browse import BrowseScreen
+
+    _Base = App[None]
+else:
+    _Base = object
+
+# Nodes of a listing whose tree is built without leaving the screen's thread.
+SMALL: Final = 6000
+# Seconds between two words about how long a model has been built.
+TICK: Final = 0.5
+
+
+class TargetsMixin(_Base):
+    """Needs the browser and the settings of the app that it is mixed into."""
+
+    _watch: OpeningWatch | None = None
+    _model: Differentiable | None = None
+    _failed: bool = False
+    _target: str = ""
+    _stage: str = ""
+
+    if TYPE_CHECKING:
+        output: OutputLog
+        _opener: Opener
+        _home: Home
+        _guest: bool
+
+        @property
+        def browser(self) -> BrowseScreen:
+            """The screen at the bottom."""
+            raise NotImplementedError
+
+        def action_quit_now(self) -> None:
+            """Quits."""
+
+    def _settle(self) -> None:
+        """Collects garbage from now on, but does not look at the rows of a large target again and again."""
+        if not self._guest:
+            gc.enable()
+            gc.freeze()
+
+    # Opening
+
+    def open_target(self, target: str) -> None:
+        """Opens another target; what is on screen stays until it is there."""
+        if self._watch is not None:
+            self._watch.stop()
+        if not self._guest:
+            gc.unfreeze()
+        self.browser.wait_for(target)
+        self._open(target)
+
+    @work(exclusive=True, group="open")
+    async def _open(self, target: str, at: str | None = None, index: str | None = None) -> None:
+        loop, browser = asyncio.get_running_loop(), self.browser
+
+        def post(function: Callable[..., object], *arguments: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop may have ended
+                loop.call_soon_threadsafe(told, function, *arguments)
+
+        def told(function: Callable[..., object], *arguments: object) -> None:
+            if not watch.stopped:
+                function(*arguments)
+
+        self._target = target
+        self.output.clear()
+        began = time.monotonic()
+
+        def waited() -> None:
+            if self._watch is watch and self._stage:
+                browser.progress(f"{self._stage}… {time.monotonic() - began:.0f} s  esc stops")
+
+        def listen(kind: str, words: str) -> None:
+            # Called by a thread that listens to an engine.
+            if kind == "output":
+                self.output.write(words)
+            post(self._told, kind, words)
+
+        watch = self._watch = OpeningWatch(post, browser.outline, browser.progress, listen)
+        self._stage = ""
+        ticker = self.set_interval(TICK, waited)
+        source: Reader | None = None
+        try:
+            source = await self._opener(target, watch)
+            # A small tree is made within a frame, and then the first paint shows it.
+            small = len(source.listing.node_parent) <= SMALL
+            opened = prepare(source) if small else await asyncio.to_thread(prepare, source)
+            await browser.mounted.wait()
+        except (OpeningStoppedError, RunStoppedError):
+            return
+        except CandidatesError as error:
+            await self._choose(error)
+        except ParamtuiError as error:
+            await self._fail(str(error), tried_code=isinstance(error, UserCodeError))
+        except MemoryError:
+            await self._fail("there is not enough memory to open this")
+        else:
+            self._failed = False
+            self._close_model()
+            self._model = opened.model
+            if opened.model is not None:
+                opened.model.listen(listen)
+            browser.open(opened, at, index)
+            await asyncio.to_thread(self._home.opened, target)
+        finally:
+            ticker.stop()
+            if self._watch is watch:
+                self._watch = None
+            self.call_after_refresh(self._settle)
+
+    async def _fail(self, message: str, *, tried_code: bool = False) -> None:
+        await self.browser.mounted.wait()
+        self._failed = self.browser.opened is None
+        advice = "ctrl+r tries again, " if tried_code or self._stage else ""
+        if not self.output.empty:
+            advice += "p shows what its code printed, "
+        self.browser.fail(message, advice)
+
+    async def _choose(self, error: CandidatesError) -> None:
+        from paramtui.tui.screens.candidates import CandidatesScreen
+
+        await self._fail(str(error))
+        await self.push_screen(CandidatesScreen(self._target, error.candidates), self._chosen_candidate)
+
+    def _chosen_candidate(self, target: str | None) -> None:
+        if target is not None:
+            self.open_target(target)
+
+    def retry(self) -> None:
+        """Opens the target anew that could not be opened."""
+        if self.browser.opened is None and self._target and self._watch is None:
+            self.open_target(self._target)
+
+    def _close_model(self) -> None:
+        """Lets go of the model on screen, if there is one."""
+        model, self._model = self._model, None
+        if model is not None:
+            model.close()
+
+    # A live model
+
+    def _told(self, kind: str, words: str) -> None:
+        """What an engine says, in the screen's thread."""
+        if kind == "stage":
+            self._stage = words
+            if self._watch is not None:
+                self.browser.progress(f"{words}…  esc stops")
+        elif kind == "ended" and self._watch is None:
+            self.browser.engine_ended(words)
