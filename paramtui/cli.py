@@ -331,10 +331,11 @@ def _home() -> Home:
 
     def samples() -> list[Offer]:
         from paramtui.errors import TargetError
-        from paramtui.samples import sample_checkpoints
+        from paramtui.samples import sample_checkpoints, sample_models
 
         try:
-            return [Offer(str(sample.path), sample.name, sample.teaches) for sample in sample_checkpoints()]
+            found = [*sample_models(), *sample_checkpoints()]
+            return [Offer(str(sample.path), sample.name, sample.teaches) for sample in found]
         except TargetError:
             return []
 

@@ -18,8 +18,19 @@ _CHECKPOINTS = {
 }
 
 
+_MODELS = {
+    "perceptron.py": "what parameters are: weight and bias of two linear layers",
+    "nested_blocks.py": "how names lead to parameters in nested blocks",
+    "tied_layers.py": "tied parameters: one layer at two places",
+    "tied_transformer.py": "a transformer: attention, a buffer, tied embeddings",
+    "convnet.py": "buffers beside parameters, in a convolutional net",
+    "exploding.py": "a gradient that is NaN in one layer",
+    "branches.py": "frozen, unreached and zero gradients, side by side",
+}
+
+
 class Sample(NamedTuple):
-    """One bundled checkpoint.
+    """One bundled checkpoint or model.
 
     Attributes:
         name: File name.
@@ -43,6 +54,12 @@ def samples_directory() -> Path:
         if (found / "checkpoints").is_dir():
             return found
     raise TargetError("the bundled samples are missing from this installation", hint="name a TARGET")
+
+
+def sample_models() -> list[Sample]:
+    """The bundled models, as Python files, simplest first."""
+    directory = samples_directory()
+    return [Sample(name, directory / name, teaches) for name, teaches in _MODELS.items()]
 
 
 def sample_checkpoints() -> list[Sample]:

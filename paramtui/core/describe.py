@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from paramtui.core.live import GHOST
 from paramtui.core.text import MAX_SHOWN, bytes_text, safe_text, shape_text
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def tensor_facts(listing: Listing, tensor: int) -> tuple[str, str, str]:
 
 def value_text(listing: Listing, index: int) -> str:
     """A value and its type on one line."""
-    return "  ".join(type_and_value(listing, index))
+    kind, text = type_and_value(listing, index)
+    return text if kind == GHOST else f"{kind}  {text}"
 
 
 def type_and_value(

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from paramtui.core.block_text import block_text
 from paramtui.core.describe import all_warnings, tensor_facts, type_and_value
+from paramtui.core.live import GHOST
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
 from paramtui.tui.opened import expression, label
 
@@ -171,6 +172,8 @@ def ragged_body(shapes: Sequence[tuple[int, ...]], count: int) -> list[Text]:
 def value_page(opened: Opened, row: int) -> Page:
     """A value that is no tensor, written out."""
     type_name, text = type_and_value(opened.listing, opened.tree.value[row], entries=1000, limit=100_000)
+    if type_name == GHOST:
+        type_name = "not in the model"
     head, way = [Text(type_name)], expression(opened, row)
     return Page(row, row_title(opened, row), head, [Text(""), Text(text)], expression=way)
 
@@ -243,7 +246,9 @@ def _children(opened: Opened, row: int) -> list[Text]:
                 size = bytes_text(tree.nbytes[child])
             else:
                 rows = range(child + 1, tree.end[child])
-                facts += counted(sum(tree.value[row] >= 0 for row in rows), "value")
+                values = sum(tree.value[row] >= 0 for row in rows)
+                # A layer without parameters, such as ReLU, is no block.
+                facts += counted(values, "value") if values or not class_name else ""
                 size = ""
         shown.append((label(opened, child), size, facts))
     width = min(max((len(name) for name, _, _ in shown), default=0), 40)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paramtui.samples import DEFAULT_SAMPLE, sample_checkpoints, samples_directory
+from paramtui.samples import DEFAULT_SAMPLE, sample_checkpoints, sample_models, samples_directory
 
 MODELS = ["perceptron", "nested_blocks", "tied_layers", "tied_transformer", "convnet"]
 
@@ -29,10 +29,37 @@ def load(name: str) -> ModuleType:
 def test_a_sample_runs_forward_and_backward(name: str) -> None:
     sample = load(name)
     net = sample.build()
-    loss = sample.loss(net(*sample.example_inputs()))
+    loss = sample.loss(net, *sample.example_inputs())
     loss.backward()
     assert loss.ndim == 0
     assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def gradients(name: str) -> dict[str, torch.Tensor | None]:
+    sample = load(name)
+    net = sample.build()
+    sample.loss(net, *sample.example_inputs()).backward()
+    return {name: parameter.grad for name, parameter in net.named_parameters()}
+
+
+def test_the_exploding_net_has_nan_in_one_layer_and_a_finite_gradient_behind_it() -> None:
+    found = gradients("exploding")
+    bad = {name for name, gradient in found.items() if gradient is not None and gradient.isnan().all()}
+    assert bad == {"0.weight", "0.bias"}
+    assert all(g is not None and g.isfinite().all() and g.any() for n, g in found.items() if n[0] == "3")
+
+
+def test_the_branches_are_frozen_unreached_and_zero() -> None:
+    found = gradients("branches")
+    assert {name for name, gradient in found.items() if gradient is None} == {
+        "encoder.weight",
+        "encoder.bias",
+        "auxiliary.weight",
+        "auxiliary.bias",
+    }
+    assert not load("branches").build().encoder.weight.requires_grad
+    assert load("branches").build().auxiliary.weight.requires_grad
+    assert {n for n, g in found.items() if g is not None and not g.any()} == {"gate.weight", "gate.bias"}
 
 
 def test_the_perceptron_has_two_linear_layers() -> None:
@@ -92,6 +119,12 @@ def test_made_anew_the_checkpoints_hold_the_same_numbers(tmp_path: Path) -> None
         assert all(torch.allclose(old[key].double(), new[key].double(), atol=1e-5) for key in old), (
             sample.name
         )
+
+
+def test_the_sample_models_say_what_their_files_say() -> None:
+    found = {Path(sample.name).stem: sample.teaches for sample in sample_models()}
+    assert set(found) == {*MODELS, "exploding", "branches"}
+    assert all(load(name).TEACHES == teaches for name, teaches in found.items())
 
 
 def test_the_default_sample_is_among_the_bundled_ones() -> None:

@@ -151,6 +151,10 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         if index is not None:
             self.go_to_index(index)
         self._show_keys()
+        weights = listing.live.weights if listing.live is not None else None
+        if weights is not None:
+            advice = f"; W loads {weights.proposal}, which fits better" if weights.proposal else ""
+            self.say(weights.words + advice)
 
     def _show_row(self, row: int) -> None:
         for pane in self.panes:
