@@ -98,7 +98,7 @@ class Server:
             return
         if isinstance(error, UserCodeError) and error.traceback:
             with contextlib.suppress(Exception):
-                pass
+                sys.stderr.write(f"{error.traceback}\n")
         self._send({"id": job.id, "error": plain_error(error)})
 
     def _send(self, message: dict[str, Any], data: bytes = b"") -> None:

@@ -151,8 +151,9 @@ def _import_file(path: str) -> ModuleType:
         real = file.resolve()
         if not real.is_file():
             raise TargetError("is a directory" if real.is_dir() else "no such file", where=path)
-    except OSError as error:
-        raise TargetError(error.strerror or "cannot be read", where=path) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        words = error.strerror if isinstance(error, OSError) else None
+        raise TargetError(words or "is no file name", where=repr(path)) from None
     # Within a package relative imports must work; otherwise it is as `python net.py` would have it.
     names, folder = [real.stem], real.parent
     while (folder / "__init__.py").is_file() and folder.name.isidentifier():

@@ -59,7 +59,14 @@ def _window(tensor_id: int, tensor: torch.Tensor, picks: tuple[Sequence[int], ..
         raise ValuesError(f"{count:,} cells are too many for one window", hint="ask for a slice")
     if tensor.layout in SPARSE_PARTS:
         return Window(tensor_id, picks, _sparse(tensor, picks))
-    return Window(tensor_id, picks, numbers(_plain(pick_cells(tensor, picks))))
+    try:
+        found = _plain(pick_cells(tensor, picks))
+    except (NotImplementedError, RuntimeError, TypeError):
+        # Some subclasses cannot be sliced: as a whole they may still say what they stand for.
+        if type(tensor) is torch.Tensor or tensor.numel() > MAX_CELLS:
+            raise
+        found = pick_cells(_plain(tensor), picks)
+    return Window(tensor_id, picks, numbers(found))
 
 
 def pick_cells(tensor: torch.Tensor, picks: Sequence[Sequence[int]]) -> torch.Tensor:

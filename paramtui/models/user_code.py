@@ -54,7 +54,10 @@ def _end_child(process: int) -> None:
 def described(doing: str, error: BaseException) -> UserCodeError:
     """What went wrong, with the file and line of the person's own code."""
     where, code = _place(error)
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:  # noqa: BLE001  an exception's own text can fail
+        text = ""
     kind = type(error).__name__
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     message = (lines[0] if lines else "")[:MAX_MESSAGE]

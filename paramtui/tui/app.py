@@ -222,7 +222,9 @@ class ParamtuiApp(TargetsMixin, App[None]):
         """Offers other targets."""
         from paramtui.tui.screens.open import OpenScreen
 
-        if isinstance(self.screen, BrowseScreen):
+        if self._guest:
+            self.browser.say("this screen shows the model of the program that called it")
+        elif isinstance(self.screen, BrowseScreen):
             await self.push_screen(OpenScreen(self._home), self._chosen)
 
     def _chosen(self, target: str | None) -> None:
