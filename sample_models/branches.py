@@ -1,8 +1,8 @@
 """A network with a frozen branch and one that is never reached: three ways of having no gradient.
 
-``encoder`` is frozen (``requires_grad`` is False), as a pretrained part would be. ``auxiliary`` is built and listed
-but never called, so backward does not reach it: its ``.grad`` stays None. ``gate`` is called, and multiplied
-by zero: its gradient exists and is zero everywhere.
+``encoder`` is frozen (``requires_grad`` is False), as a pretrained part would be. ``auxiliary`` is built and
+listed but never called, so backward does not reach it: its ``.grad`` stays None. ``gate`` is called, and
+multiplied by zero: its gradient exists and is zero everywhere.
 """
 
 from __future__ import annotations

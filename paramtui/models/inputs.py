@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,6 +13,7 @@ from paramtui.core.input_spec import TensorSpec, spec_text
 from paramtui.errors import InputsError, RunStoppedError, ValuesError
 from paramtui.models.input_candidates import Candidate, candidates, learned
 from paramtui.models.state_guard import modules_of
+from paramtui.models.user_code import described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,15 +154,33 @@ def derive_inputs(model: nn.Module, run: Callable[[Inputs], None]) -> Inputs:
             raise RunStoppedError("trying inputs was stopped") from None
         except Exception as error:  # noqa: BLE001  whatever a model raises on inputs that it does not take
             words = " ".join(str(error).split())
-            tried.append((spec_text(candidate.specs) or "no arguments", words[:200] or type(error).__name__))
+            told = words[:200] or _nameless(error)
+            tried.append((spec_text(candidate.specs) or "no arguments", told))
             waiting[:0] = learned(candidate, words)
         else:
             shown = spec_text(candidate.specs) or "no arguments"
             return Inputs(inputs.args, inputs.kwargs, f"{shown} ({_from(candidate)})")
-    what = "no inputs are known for this model, and none of those tried fits"
-    if not tried:
-        what = "no inputs are known for this model, and its layers suggest none"
+    known = f"no inputs are known for {_signature_text(model)}"
+    what = f"{known}, and none of those tried fits" if tried else f"{known}, and its layers suggest none"
     raise InputsError(what, hint=HINT, tried=tried[:MAX_TOLD])
+
+
+def _nameless(error: Exception) -> str:
+    """An exception without a text: its type, and where it was raised."""
+    found = described("", error)
+    return f"{type(error).__name__}{f' at {found.where}' if found.where else ''}"
+
+
+def _signature_text(model: nn.Module) -> str:
+    """``forward(x, mask=None)``."""
+    try:
+        names = [
+            entry.name if entry.default is entry.empty else f"{entry.name}=…"
+            for entry in inspect.signature(model.forward).parameters.values()
+        ]
+    except (TypeError, ValueError):
+        return "this model"
+    return f"forward({', '.join(names)[:200]})"
 
 
 def _from(candidate: Candidate) -> str:

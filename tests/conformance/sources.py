@@ -37,8 +37,8 @@ class Net(nn.Module):
         self.turned = nn.Parameter(torch.randn(3, 5).t())
         self.scalar = nn.Parameter(torch.tensor(2.5))
         self.empty = nn.Parameter(torch.empty(0, 3))
-        kinds = (torch.bfloat16, torch.float16, torch.float64, torch.complex64, torch.int64, torch.uint8, torch.bool)
-        for kind in kinds + (torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16):
+        kinds = (torch.bfloat16, torch.float16, torch.float64, torch.complex64, torch.int64, torch.uint8)
+        for kind in kinds + (torch.bool, torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16):
             name = str(kind).removeprefix("torch.")
             self.register_buffer("as_" + name, (torch.rand(3, 4) * 3).to(kind))
         base = torch.arange(12.0)

@@ -55,6 +55,11 @@ def test_names_shapes_types_and_strides_are_those_of_the_model(held: Any) -> Non
             assert listing.nbytes[tensor] == other.numel() * other.element_size()
 
 
+def extent(tensor: torch.Tensor) -> int:
+    """Elements from the first to the last one in memory, of a tensor without negative strides."""
+    return sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)) + 1
+
+
 def test_sharing_is_that_of_addresses(held: Any) -> None:
     source, model = held
     listing, wanted = source.listing, tensors(source, model)
@@ -63,10 +68,7 @@ def test_sharing_is_that_of_addresses(held: Any) -> None:
     }
     strided = {name: t for name, t in wanted.items() if t.layout == torch.strided and t.numel()}
     touched = {
-        name: {
-            t.data_ptr() + byte
-            for byte in range((sum((n - 1) * s for n, s in zip(t.shape, t.stride())) + 1) * t.element_size())
-        }
+        name: {t.data_ptr() + byte for byte in range(extent(t) * t.element_size())}
         for name, t in strided.items()
     }
     expected = {frozenset(other for other in touched if touched[name] & touched[other]) for name in touched}

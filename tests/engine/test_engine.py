@@ -1,4 +1,4 @@
-"""The process that holds a model: what it survives, what is said when it does not, and that nothing is left of it."""
+"""The process that holds a model: what it survives, what is said when it does not, and what is left of it."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ async def test_inputs_that_nobody_knows_are_asked_for(begin: Begin) -> None:
     source = await begin(net("assert x.shape == (3, 7, 4)")).opened()
     with pytest.raises(InputsError) as caught:
         await source.backward(None, accumulate=False)
-    assert ("2x4", "AssertionError") in [tuple(entry) for entry in caught.value.tried]
+    assert caught.value.tried[0][1].startswith("AssertionError at ")
     outcome = await source.backward("3x7x4", accumulate=False)
     assert outcome.gradients.inputs == "3x7x4"
     with pytest.raises(ValuesError, match="cannot be made"):
@@ -277,15 +277,17 @@ async def test_inputs_that_nobody_knows_are_asked_for(begin: Begin) -> None:
 
 
 async def test_a_large_window_and_listing_go_by_file_and_leave_none(begin: Begin) -> None:
-    text = "def build(): return nn.Sequential(*[nn.Linear(600, 600) for _ in range(3)], *[nn.ReLU() for _ in range(9000)])"
+    text = "def build():\n    wide = [nn.Linear(600, 600) for _ in range(3)]\n"
+    text += "    return nn.Sequential(*wide, *[nn.ReLU() for _ in range(9000)])"
     source = await begin(text).opened()
     assert len(source.listing.modules) == 9004
     window = await source.window(4, (range(600), range(600)))
     assert window.values is not None and window.values.shape == (600, 600)
-    folder = Path(source._engine._folder)
-    assert list(folder.iterdir()) == []
+    folder = source._engine._folder
+    assert os.listdir(folder) == []
     source.close()
-    assert not folder.exists()
+    with pytest.raises(FileNotFoundError):
+        os.listdir(folder)
 
 
 def test_the_engine_and_its_children_end_when_the_screen_is_killed(tmp_path: Path) -> None:
@@ -296,7 +298,8 @@ def test_the_engine_and_its_children_end_when_the_screen_is_killed(tmp_path: Pat
         LINEAR + "def build():\n    if os.fork() == 0: time.sleep(1000)\n    return nn.Linear(1, 1)"
     )
     code = (
-        "import time\nfrom paramtui.core.model_target import *\nfrom paramtui.engine.client import EngineSource\n"
+        "import time\nfrom paramtui.core.model_target import *\n"
+        "from paramtui.engine.client import EngineSource\n"
         "s = EngineSource(model_target('net.py'), ModelOptions(), lambda *_: None).wait_open()\n"
         "print(s.pid, s._engine._folder, flush=True)\ntime.sleep(1000)"
     )

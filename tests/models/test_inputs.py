@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -187,7 +187,7 @@ def test_floats_have_the_model_s_type(dtype: torch.dtype) -> None:
 
 def test_what_was_tried_is_told_when_nothing_fits() -> None:
     class Refuses(nn.Linear):
-        def forward(self, x: torch.Tensor, kind: str) -> torch.Tensor:
+        def forward(self, x: torch.Tensor, kind: str) -> torch.Tensor:  # type: ignore[override]
             raise ValueError(f"kind {type(kind).__name__} is unknown")
 
     model = Refuses(4, 2)
@@ -211,7 +211,7 @@ def test_a_specification_is_made_as_it_says() -> None:
     )
     a, b, c = made.args
     assert isinstance(a, torch.Tensor) and a.shape == (2, 3) and a.dtype == torch.float64
-    assert isinstance(b, torch.Tensor) and b.shape == (4, 16) and 0 <= b.min() and b.max() < 7
+    assert isinstance(b, torch.Tensor) and b.shape == (4, 16) and b.min() >= 0 and b.max() < 7
     assert isinstance(c, torch.Tensor) and c.dtype == torch.bool
     assert {name: (t.dtype, t.shape) for name, t in made.kwargs.items() if isinstance(t, torch.Tensor)} == {
         "t": (torch.float16, ()),
@@ -224,15 +224,21 @@ def test_inputs_too_large_for_this_machine_say_so() -> None:
         make_inputs(parse_inputs("999999x999999"), nn.Linear(1, 1))
 
 
+class Pair(NamedTuple):
+    """Two of them."""
+
+    left: object
+    right: dict[str, list[object]]
+
+
 def test_a_function_s_result_becomes_arguments() -> None:
-    pair = collections.namedtuple("pair", "left right")
     x, model = torch.ones(2), nn.Linear(1, 1)
     assert as_inputs(x, model, "w").args == (x,)
     assert len(as_inputs((x, 3), model, "w").args) == 2
     named = as_inputs(collections.UserDict({"ids": x}), model, "w")
     assert not named.args and named.kwargs["ids"] is x
-    (nested,) = as_inputs([pair(x, {"deep": [x]})], model, "w").args
-    assert isinstance(nested, pair) and nested.right["deep"][0] is x  # type: ignore[attr-defined]
+    (nested,) = as_inputs([Pair(x, {"deep": [x]})], model, "w").args
+    assert isinstance(nested, Pair) and nested.right["deep"][0] is x
 
 
 def test_a_function_reference_is_told_from_a_shape() -> None:

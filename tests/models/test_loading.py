@@ -95,7 +95,8 @@ def test_else_the_only_instance_is_taken_and_else_the_only_class_is_called(write
 
 
 def test_a_class_that_needs_arguments_is_no_candidate(write: Write) -> None:
-    text = f"{LINEAR}class A(nn.Module):\n    def __init__(self, n): super().__init__()\nclass B(nn.Module): pass\n"
+    needs = "class A(nn.Module):\n    def __init__(self, n): super().__init__()\n"
+    text = f"{LINEAR}{needs}class B(nn.Module): pass\n"
     assert type(load(write(text)).model).__name__ == "B"
 
 

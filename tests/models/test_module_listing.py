@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import torch
@@ -11,11 +11,15 @@ from torch.nn.utils import parametrizations
 
 from paramtui.core.block_text import block_text
 from paramtui.core.expressions import expression
-from paramtui.core.listing import Listing
 from paramtui.core.plain import listing_from, listing_lines
 from paramtui.core.tree import Tree
 from paramtui.models.module_listing import list_module
 from paramtui.models.tensor_cells import read_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paramtui.core.listing import Listing
 
 
 class Plain(nn.Module):
@@ -50,7 +54,7 @@ def used_twice() -> nn.Module:
     return nn.Sequential(shared, nn.ReLU(), shared)
 
 
-MODELS = {
+MODELS: dict[str, Callable[[], Any]] = {
     "plain": Plain,
     "used twice": used_twice,
     "parametrised": lambda: nn.Sequential(
@@ -65,8 +69,8 @@ MODELS = {
 
 
 @pytest.fixture(params=list(MODELS))
-def model(request: pytest.FixtureRequest) -> nn.Module:
-    return MODELS[request.param]()  # type: ignore[no-any-return]
+def model(request: pytest.FixtureRequest) -> Any:
+    return MODELS[request.param]()
 
 
 def test_names_kinds_and_order_are_torch_s(model: nn.Module) -> None:
@@ -138,7 +142,7 @@ def test_totals_count_shared_memory_once() -> None:
 
 def test_a_module_that_holds_itself_is_listed_once_and_said() -> None:
     net = nn.Sequential(nn.Linear(2, 2))
-    net[0].parent = net  # type: ignore[assignment]
+    net[0].parent = net
     listed = list_module(net, "m")
     assert listed.listing.names == ["0.weight", "0.bias"]
     assert list(listed.live.repeats.values()) == ["a block around it: the model itself"]
@@ -194,9 +198,8 @@ def test_quantised_sparse_and_nested_tensors_are_told_apart() -> None:
 class Scaled(torch.Tensor):
     """A wrapper of stored integers and a scale, as quantised subclasses are."""
 
-    @staticmethod
-    def __new__(cls, stored: torch.Tensor, scale: torch.Tensor) -> Scaled:
-        return torch.Tensor._make_wrapper_subclass(cls, stored.shape, dtype=scale.dtype, device=stored.device)  # type: ignore[attr-defined, no-any-return]
+    def __new__(cls, stored: torch.Tensor, scale: torch.Tensor) -> Self:
+        return torch.Tensor._make_wrapper_subclass(cls, stored.shape, dtype=scale.dtype, device=stored.device)
 
     def __init__(self, stored: torch.Tensor, scale: torch.Tensor) -> None:
         self.stored = stored
@@ -215,7 +218,9 @@ class Scaled(torch.Tensor):
         return self.stored * self.scale
 
     @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if function is torch.ops.aten.detach.default:
             return Scaled(args[0].stored, args[0].scale)
         raise NotImplementedError(str(function))

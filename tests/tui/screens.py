@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
     from textual.widget import Widget
 
-    from paramtui.core.source import Reader, Watch
+    from paramtui.core.source import Opener, Reader, Watch
 
 WIDE = (120, 40)
 
@@ -41,7 +41,11 @@ class Looker:
 
     @property
     def values(self) -> ValuesPane:
-        return self.app.browser.query_one(ValuesPane)
+        return self.app.browser.query_one("#values", ValuesPane)
+
+    @property
+    def gradient(self) -> ValuesPane:
+        return self.app.browser.query_one("#gradient", ValuesPane)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Waits until the screen has come so far; a test that waits in vain fails."""
@@ -59,6 +63,8 @@ class Looker:
         await self.pilot.pause()
         if self.values.size.width:
             await self.until(lambda: self.values.settled)
+        if self.gradient.size.width:
+            await self.until(lambda: self.gradient.settled)
 
     def screen(self) -> list[str]:
         """The whole screen as lines of text."""
@@ -105,10 +111,10 @@ def lines_of(widget: Widget) -> list[str]:
 
 @asynccontextmanager
 async def looking_at(
-    target: Path | str, size: tuple[int, int] = WIDE, **options: Any
+    target: Path | str, size: tuple[int, int] = WIDE, *, opener: Opener = open_file, **options: Any
 ) -> AsyncIterator[Looker]:
     """Runs the app on a target, until it is open or has failed to open."""
-    app = ParamtuiApp(str(target), open_file, **options)
+    app = ParamtuiApp(str(target), opener, **options)
     async with app.run_test(size=size) as pilot:
         looker = Looker(app, pilot)
         await looker.until(lambda: app.browser.has_class("-open") or app.browser.has_class("-failed"))

@@ -142,6 +142,9 @@ async def test_the_first_rows_are_painted_before_the_shards_are_read_and_progres
         def outline(self, names: Any) -> None:
             self.watch.outline(names)
 
+        def told(self, kind: str, words: str) -> None:
+            self.watch.told(kind, words)
+
         def progress(self, done: int, total: int, noun: str) -> None:
             self.watch._told = -10.0  # type: ignore[attr-defined]
             self.watch.progress(done, total, noun)

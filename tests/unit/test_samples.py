@@ -124,7 +124,7 @@ def test_made_anew_the_checkpoints_hold_the_same_numbers(tmp_path: Path) -> None
 def test_the_sample_models_say_what_their_files_say() -> None:
     found = {Path(sample.name).stem: sample.teaches for sample in sample_models()}
     assert set(found) == {*MODELS, "exploding", "branches"}
-    assert all(load(name).TEACHES == teaches for name, teaches in found.items())
+    assert all(teaches == load(name).TEACHES for name, teaches in found.items())
 
 
 def test_the_default_sample_is_among_the_bundled_ones() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from textual import on, work
+from textual import work
 
 from paramtui.errors import EngineError, InputsError, ParamtuiError, RunStoppedError
 from paramtui.tui.widgets.gradient_pane import GradientPane
@@ -230,9 +230,8 @@ class RunningMixin(_Base):
             self.query_one(TitleLine).refresh()
             self.say(f"{words}: ctrl+r starts it again")
 
-    @on(PageView.Aimed)
-    def _aimed(self, event: PageView.Aimed) -> None:
-        # Values and gradient show the same window.
+    def on_page_view_aimed(self, event: PageView.Aimed) -> None:
+        """Values and gradient show the same window."""
         for pane in (self.query_one("#values", ValuesPane), self.query_one(GradientPane)):
             if pane is not event.view:
                 pane.follow(event.aim)
