@@ -126,6 +126,9 @@ class TargetsMixin(_Base):
             await self._fail("there is not enough memory to open this")
         else:
             self._failed = False
+            # How long it has been built is no longer told, even while the rest here takes its time.
+            self._stage = ""
+            ticker.stop()
             self._close_model()
             self._model = opened.model
             if opened.model is not None:

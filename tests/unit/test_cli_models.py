@@ -204,7 +204,8 @@ def test_what_cannot_be_done_is_one_line(target: str, words: list[str], message:
 
 def test_a_meta_model_is_listed_without_memory(tmp_path: Path) -> None:
     (tmp_path / "large.py").write_text(
-        "from torch import nn\ndef build(): return nn.Sequential(*[nn.Linear(1 << 15, 1 << 15) for _ in range(9)])"
+        "from torch import nn\n"
+        "def build(): return nn.Sequential(*[nn.Linear(1 << 15, 1 << 15) for _ in range(9)])"
     )
     found = json.loads(good("ls", "--json", "--device", "meta", str(tmp_path / "large.py")))
     assert found["totals"]["elements"] == 9 * ((1 << 30) + (1 << 15))

@@ -30,6 +30,7 @@ class OutputLines(ScrollView, can_focus=True):
         super().__init__(id="output")
         self._log = log
         self._lines: list[str] = []
+        self._placed = False
         self.border_title = "What the model's code printed"
         self.border_subtitle = Text("p closes")
 
@@ -49,8 +50,17 @@ class OutputLines(ScrollView, can_focus=True):
             self.border_title = f"What the model's code printed: the last {len(lines):,} lines"
         self.virtual_size = Size(1, len(lines))
         if at_end:
-            self.scroll_to(y=max(len(lines) - self.size.height, 0), animate=False, immediate=True)
+            self._to_end()
         self.refresh()
+
+    def _to_end(self) -> None:
+        self.scroll_to(y=max(len(self._lines) - self.size.height, 0), animate=False, immediate=True)
+
+    def on_resize(self) -> None:
+        """The end is known once there is a height."""
+        if not self._placed:
+            self._placed = self.size.height > 0
+            self._to_end()
 
     def render_line(self, y: int) -> Strip:
         """One line, safe for a terminal."""
