@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import files, screen
+from tests.benchmarks import files, live, screen
 from tests.benchmarks.timing import Case, compare
 
 ROUNDS = 5
@@ -75,6 +75,7 @@ def main(directory: Path) -> None:
     for case in cases:
         print(compare(case, ROUNDS), flush=True)
     screen.main(directory)
+    live.main(directory)
 
 
 if __name__ == "__main__":
