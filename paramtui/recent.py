@@ -38,7 +38,11 @@ def note_recent(target: str) -> None:
     wanted = target
     # The working directory may be gone.
     with contextlib.suppress(OSError, ValueError):
-        wanted = os.path.abspath(target) if os.path.exists(target) else target  # noqa: PTH100, PTH110
+        path, colon, factory = target.rpartition(":")
+        if os.path.exists(target):  # noqa: PTH110
+            wanted = os.path.abspath(target)  # noqa: PTH100
+        elif path.endswith(".py") and os.path.exists(path):  # noqa: PTH110
+            wanted = f"{os.path.abspath(path)}{colon}{factory}"  # noqa: PTH100
     targets = [wanted, *(other for other in recent_targets(KEPT) if other != wanted)][:KEPT]
     path = _path()
     folder = os.path.dirname(path)  # noqa: PTH120

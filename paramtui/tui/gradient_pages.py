@@ -59,11 +59,11 @@ class GradientPageMaker(PageMaker):
         way = expression(opened, row)
         way = f"{way}.grad" if way else ""
         if grid is None or grid.empty:
-            return Page(row, "gradient", head, [Text("There are no numbers.")], expression=way), wanted.format
+            return Page(row, "Gradient", head, [Text("There are no numbers.")], expression=way), wanted.format
         block = await self._block(wanted, grid, tensor)
         if block is None:
             return _words(opened, row, "these numbers make no grid"), wanted.format
-        return Page(row, "gradient", head, grid=grid, block=block, expression=way), block.format
+        return Page(row, "Gradient", head, grid=grid, block=block, expression=way), block.format
 
     # Checkpoints
 
@@ -105,7 +105,7 @@ class GradientPageMaker(PageMaker):
         if block is None:
             return _words(opened, row, "these numbers make no grid"), wanted.format
         return Page(
-            row, f"optimizer moment {name}", head, grid=grid, block=block, expression=way
+            row, f"Optimizer moment {safe_text(name, 40)}", head, grid=grid, block=block, expression=way
         ), block.format
 
     async def _step(self, entry: Moments) -> str:
@@ -134,8 +134,8 @@ def _moment_line(choices: list[tuple[Moments, str, int]], chosen: int, entry: Mo
 
 
 def _words(opened: Opened, row: int, words: str) -> Page:
-    title = row_title(opened, row) if row >= 0 else "gradient"
-    return Page(row, f"gradient  {title}" if row >= 0 else title, [], [Text(safe_text(words, 1000))])
+    title = f"Gradient  {row_title(opened, row)}" if row >= 0 else "Gradient"
+    return Page(row, title, [], [Text(safe_text(words, 1000))])
 
 
 def why_none(opened: Opened, tensor: int) -> str:
@@ -196,7 +196,7 @@ def run_line(opened: Opened) -> str:
 def _summary(opened: Opened, row: int) -> Page:
     """Norms of a block's children, and what was run."""
     gradients, tree = opened.gradients, opened.tree
-    title = f"gradient  {row_title(opened, row)}" if row else "gradient"
+    title = f"Gradient  {row_title(opened, row)}" if row else "Gradient"
     if not gradients.any:
         reason = opened.listing.reasons.get("gradients")
         words = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 from dataclasses import dataclass, field
+from math import isinf, isnan
 from typing import TYPE_CHECKING, cast
 
 from paramtui.core.describe import group_letters, type_and_value
@@ -189,7 +190,9 @@ def gradient_facts(opened: Opened, row: int) -> tuple[str, str]:
 
 def norm_text(norm: float) -> str:
     """``3.1e-02``: seven cells or less."""
-    return f"{norm:.1e}" if norm else "0"
+    if isnan(norm):
+        return "NaN"
+    return "Inf" if isinf(norm) else f"{norm:.1e}" if norm else "0"
 
 
 def gradient_mark(opened: Opened, row: int) -> str:
@@ -197,7 +200,7 @@ def gradient_mark(opened: Opened, row: int) -> str:
     tensor = opened.tree.tensor[row]
     if tensor < 0:
         norm, bad = opened.block_gradient(row)
-        return "!" if bad else "" if norm is None else "g"
+        return "!" if bad else "" if norm is None else "g" if norm else "0"
     marks = {FINITE: "g", NAN: "!", INF: "!", ZERO: "0", UNREACHED: "-"}
     return marks.get(opened.gradients.state(tensor) or "", "")
 

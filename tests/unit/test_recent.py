@@ -167,3 +167,12 @@ def test_a_working_directory_that_is_gone_is_no_error(tmp_path: Path) -> None:
     run = [sys.executable, "-c", script]
     shown = subprocess.run(run, capture_output=True, text=True, check=True, cwd=gone, env=env).stdout
     assert shown.strip() == "['.']"
+
+
+def test_a_factory_s_file_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "net.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    for target in ("net.py:build", "package.module:build", "gone.py:build"):
+        note_recent(target)
+    assert recent_targets() == ["gone.py:build", "package.module:build", f"{tmp_path / 'net.py'}:build"]

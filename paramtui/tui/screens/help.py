@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 MARKS = (
     (">", "the cursor"),
     ("A B", "tensors with the same letter share memory"),
-    ("?", "numbers that cannot be read; the right side says why"),
+    ("?", "numbers that cannot be read, or not as in the checkpoint; the right side says why"),
+    ("g ! 0 -", "a gradient; with NaN or Inf in it; zero everywhere; None: never reached"),
     ("0. nan", "zeros are dim; NaN and infinities reversed (NN and I in a heatmap)"),
     ("▸ ▾", "a closed and an open block"),
 )

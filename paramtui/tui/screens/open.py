@@ -97,7 +97,7 @@ class OpenScreen(Screen[str | None]):
     def compose(self) -> ComposeResult:
         """Title, line, offers, keys."""
         yield Static(
-            Text("paramtui  opens a PyTorch checkpoint as a tree of blocks", "bold"), id="open-title"
+            Text("paramtui  opens a PyTorch model or checkpoint as a tree of blocks", "bold"), id="open-title"
         )
         yield Input(
             placeholder="a path; or a few letters of what is listed below",

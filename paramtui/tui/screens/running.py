@@ -11,6 +11,7 @@ from paramtui.errors import EngineError, InputsError, ParamtuiError, RunStoppedE
 from paramtui.tui.widgets.gradient_pane import GradientPane
 from paramtui.tui.widgets.lines import TitleLine
 from paramtui.tui.widgets.page_view import PageView
+from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class RunningMixin(_Base):
         opened = self.opened
         if opened is not None:
             self.set_class(opened.has_gradients, "-gradients")
-            self.query_one("#tree").refresh()
+            self.query_one(TreePane).gradients_changed()
             self.query_one(TitleLine).refresh()
             for pane in self.query(PageView):
                 pane.again()

@@ -50,6 +50,13 @@ class TreePane(RowList):
             # What is hidden must not be taken for missing.
             words += f"{', ' if words else ''}only {safe_text(self._query.text, 30)}"
         self.border_title = Text(words) if words else None
+        gradients = opened is not None and opened.gradients.any
+        self.border_subtitle = Text("right: gradient norm, / weight norm") if gradients else None
+
+    def gradients_changed(self) -> None:
+        """Draws the rows with what is known of gradients now."""
+        self._title()
+        self.refresh()
 
     def go_to_row(self, row: int) -> None:
         """Puts the cursor on a tree row, opening the blocks around it and ending a filter that hides it."""
