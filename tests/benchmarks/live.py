@@ -46,15 +46,17 @@ def example_inputs(): return torch.randn(1500, 1500)
 # As a decoder of 3 billion parameters is made.
 LARGE = """
 from torch import nn
+def linear(wide, long):
+    return nn.Linear(wide, long, bias=False)
 def layer():
-    return nn.ModuleDict(dict(
-        q=nn.Linear(3200, 3200, bias=False), k=nn.Linear(3200, 3200, bias=False), v=nn.Linear(3200, 3200, bias=False),
-        o=nn.Linear(3200, 3200, bias=False), gate=nn.Linear(3200, 8640, bias=False),
-        up=nn.Linear(3200, 8640, bias=False), down=nn.Linear(8640, 3200, bias=False),
-        norm1=nn.RMSNorm(3200), norm2=nn.RMSNorm(3200)))
+    sizes = dict(q=(3200, 3200), k=(3200, 3200), v=(3200, 3200), o=(3200, 3200),
+                 gate=(3200, 8640), up=(3200, 8640), down=(8640, 3200))
+    made = {name: linear(*size) for name, size in sizes.items()}
+    return nn.ModuleDict(made | {"norm1": nn.RMSNorm(3200), "norm2": nn.RMSNorm(3200)})
 def build():
-    return nn.ModuleDict(dict(embed=nn.Embedding(32000, 3200), layers=nn.ModuleList(layer() for _ in range(26)),
-                              norm=nn.RMSNorm(3200), head=nn.Linear(3200, 32000, bias=False)))
+    layers = nn.ModuleList(layer() for _ in range(26))
+    return nn.ModuleDict(
+        {"embed": nn.Embedding(32000, 3200), "layers": layers, "norm": nn.RMSNorm(3200), "head": linear(3200, 32000)})
 """
 
 
@@ -118,7 +120,11 @@ def typing(directory: Path) -> None:
             running += _typed(driver, (DOWN, UP), rb"\de[+-]\d\d", 10)
         finally:
             driver.close()
-    for name, found in (("torch is imported cold and the model built", opening), ("it runs forward and backward", running)):
+    measured = {
+        "torch is imported cold and the model built": opening,
+        "it runs forward and backward": running,
+    }
+    for name, found in measured.items():
         largest, late = max(found), quantiles(found, n=20)[-1]
         kept = "kept" if largest <= LIMIT else "BROKEN"
         print(
@@ -143,9 +149,10 @@ def listing(directory: Path) -> None:
         floor.append(_seconds(*python("-c", "import torch")))
         ours.append(_seconds(*python("-m", "paramtui", "ls", "--device", "meta", str(path))))
     more = median(ours) - median(floor)
+    kept = "kept" if more <= 1 else "BROKEN"
     print(
-        f"ls of 3 billion parameters on meta: {more:.2f} s more than importing torch ({median(floor):.2f} s), ratio"
-        f" {median(ours) / median(floor):.2f} (promised: within a second of it: {'kept' if more <= 1 else 'BROKEN'})",
+        f"ls of 3 billion parameters on meta: {more:.2f} s more than importing torch ({median(floor):.2f} s),"
+        f" ratio {median(ours) / median(floor):.2f} (promised: within a second of it: {kept})",
         flush=True,
     )
 
