@@ -55,12 +55,14 @@ async def browse_async(
         UsageError: There is no terminal, or this is not the main thread.
         TargetError, FormatError: `weights` cannot be opened.
     """
-    app = _app(model, inputs, weights, seed)
+    app = _app(model, inputs, weights, seed, own_loop=False)
     await app.run_async(mouse=app.mouse_wanted)
     _pass_on(app)
 
 
-def _app(model: nn.Module, inputs: str | None, weights: str | None, seed: int) -> ParamtuiApp:
+def _app(
+    model: nn.Module, inputs: str | None, weights: str | None, seed: int, *, own_loop: bool = True
+) -> ParamtuiApp:
     import torch
 
     from paramtui.core.model_target import ModelOptions
@@ -93,7 +95,7 @@ def _app(model: nn.Module, inputs: str | None, weights: str | None, seed: int) -
     async def opener(_target: str, _watch: object) -> ModuleSource:
         return source
 
-    return ParamtuiApp(NAME, opener, settings=load_settings(), guest=True)
+    return ParamtuiApp(NAME, opener, settings=load_settings(), guest=True, own_loop=own_loop)
 
 
 def _is_terminal(stream: object) -> bool:

@@ -44,6 +44,8 @@ class LiveFacts:
         repeats: Modules that are listed elsewhere too, or hold themselves, in words, by node.
         notes: What did not go as asked with a tensor, by id.
         built: How the model was made, in words.
+        command: Words of the command line besides the target that give the same model; None where no
+            command does.
         setup: Lines of Python that make ``model``, for copying; empty where the person has it.
         weights: What came of loading a checkpoint into it; None where none was.
         seed: What random numbers were seeded with before it was built; None where it was given.
@@ -51,6 +53,7 @@ class LiveFacts:
 
     __slots__ = (
         "built",
+        "command",
         "device",
         "is_leaf",
         "notes",
@@ -74,6 +77,7 @@ class LiveFacts:
         self.repeats: dict[int, str] = {}
         self.notes: dict[int, str] = {}
         self.weights: WeightsReport | None = None
+        self.command: list[str] | None = None
         self.built = built
         self.setup = setup
         self.seed = seed

@@ -39,6 +39,14 @@ class ModelOptions(NamedTuple):
     weights: str | None = None
     fix_weights: bool = False
 
+    def words(self) -> list[str]:
+        """The same as words of the command line; what is as usual is left out."""
+        out = [] if self.device == "cpu" else ["--device", self.device]
+        out += ["--seed", str(self.seed)] if self.seed else []
+        out += ["--inputs", self.inputs] if self.inputs is not None else []
+        out += ["--weights", self.weights] if self.weights is not None else []
+        return [*out, "--fix-weights"] if self.fix_weights else out
+
 
 def model_target(text: str) -> ModelTarget | None:
     """The code that a target names: ``net.py``, ``net.py:build``, ``package.module:factory``; else None.

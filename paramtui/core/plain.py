@@ -64,7 +64,7 @@ def listing_lines(listing: Listing) -> Iterator[str]:
             yield from pieces(f"live.{name}", getattr(live, name))
         for name in _LIVE_MAPS:
             yield from pieces(f"live.{name}", list(getattr(live, name).items()))
-        yield line("live", [live.built, live.setup, live.seed])
+        yield line("live", [live.built, live.setup, live.seed, live.command])
         if live.weights is not None:
             yield line("live.weights", list(live.weights))
 
@@ -119,7 +119,7 @@ def listing_from(lines: Iterable[str | bytes]) -> Listing:
         if name == "target":
             listing.target, listing.format = content
         elif name == "live":
-            live.built, live.setup, live.seed = content
+            live.built, live.setup, live.seed, live.command = content
             listing.live = live
         elif name == "live.weights":
             path, words, proposal, missing, unexpected, mismatched = content

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from paramtui.core.plain import gradients_from, listing_from, window_from
 from paramtui.core.source import Outcome, Window
 from paramtui.engine.process import Engine
-from paramtui.errors import EngineError, ParamtuiError, ValuesError
+from paramtui.errors import ParamtuiError, ValuesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -187,20 +187,23 @@ class EngineSource:
         """See `Differentiable.restart`."""
         self._engine.close()
         self._engine, self._opening = self._begin()
+        try:
+            message = await asyncio.wrap_future(self._opening)
+            await asyncio.to_thread(self._take, message)
+        except BaseException:
+            # What was done is kept for another try.
+            self._engine.close()
+            raise
         journal, self._journal = self._journal, []
-        message = await asyncio.wrap_future(self._opening)
-        await asyncio.to_thread(self._take, message)
-        count = 0
+        count, failed = 0, ""
         try:
             for name, arguments in journal if replay else []:
                 await self._do(name, **arguments)
                 count += 1
         except ParamtuiError as error:
-            raise EngineError(
-                f"the model was built anew, but {name.replace('_', ' ')} failed: {error}"
-            ) from None
+            failed = f", but {name.replace('_', ' ')} failed: {error}"
         again = f"; {count} thing{'s' if count > 1 else ''} done again" if count else ""
-        return Outcome(self.gradients, self.listing, f"the model was built anew{again}")
+        return Outcome(self.gradients, self.listing, f"the model was built anew{again}{failed}")
 
     def close(self) -> None:
         """See `Differentiable.close`."""

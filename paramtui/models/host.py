@@ -58,6 +58,7 @@ class ModuleHost:
 
     def _list(self) -> None:
         facts = LiveFacts(self._built, self._setup, self._options.seed if self._code else None)
+        facts.command = self._options.words() if self._code else None
         self.listed = list_module(self.model, self._target, facts)
         self._owners = parameter_owners(self.listed)
         listing = self.listed.listing

@@ -73,6 +73,7 @@ class ParamtuiApp(TargetsMixin, App[None]):
         settings: A person's own ones.
         home: What else could be opened.
         guest: The process is somebody else's: its signals, garbage and end are left alone.
+        own_loop: The event loop is the app's own; of one that is not, nothing is changed.
     """
 
     CSS_PATH = "app.tcss"
@@ -92,12 +93,14 @@ class ParamtuiApp(TargetsMixin, App[None]):
         settings: Settings | None = None,
         home: Home | None = None,
         guest: bool = False,
+        own_loop: bool = True,
     ) -> None:
         super().__init__()
         self._first = (target, at, index)
         self._opener = opener
         self._home = home or Home()
         self._guest = guest
+        self._own_loop = own_loop
         self.output = OutputLog()
         self._target = target or ""
         self._handlers: dict[signal.Signals, Any] = {}
@@ -140,9 +143,13 @@ class ParamtuiApp(TargetsMixin, App[None]):
     def on_mount(self) -> None:
         """Starts opening; the screen is there before."""
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(_Threads())
+        if self._own_loop:
+            loop.set_default_executor(_Threads())
         for number in _SIGNALS:
-            self._handlers[number] = signal.getsignal(number)
+            handler = signal.getsignal(number)
+            if not self._own_loop and handler is not signal.SIG_DFL:
+                continue  # somebody waits for it
+            self._handlers[number] = handler
             # Without a handler the process would end with the terminal still in its hands.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self.exit, None, 128 + number)
@@ -182,10 +189,10 @@ class ParamtuiApp(TargetsMixin, App[None]):
             self._watch.stop()
         self._close_model()
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        for number, handler in self._handlers.items():
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.remove_signal_handler(number)
-                signal.signal(number, self._handlers[number])
+                signal.signal(number, handler)
 
     # A live model
 

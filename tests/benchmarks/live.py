@@ -55,8 +55,8 @@ def layer():
     return nn.ModuleDict(made | {"norm1": nn.RMSNorm(3200), "norm2": nn.RMSNorm(3200)})
 def build():
     layers = nn.ModuleList(layer() for _ in range(26))
-    return nn.ModuleDict(
-        {"embed": nn.Embedding(32000, 3200), "layers": layers, "norm": nn.RMSNorm(3200), "head": linear(3200, 32000)})
+    embed, head = nn.Embedding(32000, 3200), linear(3200, 32000)
+    return nn.ModuleDict({"embed": embed, "layers": layers, "norm": nn.RMSNorm(3200), "head": head})
 """
 
 

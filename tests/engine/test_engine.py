@@ -102,6 +102,10 @@ def build(): return Net()
 """
 
 
+def rewrite(path: str, text: str) -> None:
+    Path(path).write_text(text)
+
+
 def net(forward: str) -> str:
     return NET.replace("FORWARD", forward)
 
@@ -246,6 +250,20 @@ async def test_an_engine_killed_in_the_middle_of_a_pass_says_so_and_keeps_what_i
     await source.restart(replay=True)
     assert not source.ended
     assert (await source.window(0, (range(2), range(4)))).values is not None
+
+
+async def test_a_model_that_cannot_be_built_anew_can_be_once_its_code_is_mended(begin: Begin) -> None:
+    source = await begin(net(""), inputs="2x4").opened()
+    await source.set_training(training=False)
+    path = source.listing.target
+    rewrite(path, "oops(")
+    with pytest.raises(UserCodeError, match="no valid Python"):
+        await source.restart(replay=True)
+    assert source.ended
+    rewrite(path, LINEAR + net(""))
+    outcome = await source.restart(replay=True)
+    assert outcome.said == "the model was built anew; 1 thing done again"
+    assert source.listing.live is not None and source.listing.live.mode() == "eval"
 
 
 async def test_a_pass_that_fails_leaves_the_gradients_of_before(begin: Begin) -> None:

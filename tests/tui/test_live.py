@@ -343,6 +343,15 @@ async def test_an_engine_that_dies_is_said_and_started_again_at_a_key() -> None:
         assert "engine ended" not in looker.title()
 
 
+async def test_the_command_that_reopens_a_view_has_the_model_s_options() -> None:
+    path = samples_directory() / "tied_layers.py"
+    opener = TargetOpener(str(path), ModelOptions(seed=3, inputs="5x4"))
+    async with looking_at(path, opener=opener, size=(200, 40)) as looker:
+        await pressed_until_said(looker, "Y", f"{path} --seed 3 --inputs 5x4")
+    async with on_model(tied()) as looker:
+        await pressed_until_said(looker, "Y", "no command opens")
+
+
 async def test_keys_for_models_say_so_at_a_checkpoint(example: Path) -> None:
     async with looking_at(example) as looker:
         for key in ("g", "A", "z", "T", "b"):

@@ -211,7 +211,11 @@ class FindingMixin(_Base):
         opened, row = self.opened, self.query_one(TreePane).row
         if opened is None:
             return
-        words = ["paramtui", opened.listing.target]
+        live = opened.listing.live
+        if live is not None and live.command is None:
+            self.say("no command opens a model that a program has given")
+            return
+        words = ["paramtui", opened.listing.target, *((live.command or []) if live is not None else [])]
         if row > 0:
             words += ["--at", name_of_row(opened.tree, row)]
             aim = self.query_one("#values", ValuesPane).aim
