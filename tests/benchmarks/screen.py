@@ -12,7 +12,7 @@ from tests.benchmarks.pty_driver import Driver, python
 
 ROUNDS = 7
 ROW = "▸".encode()
-DOWN, PAGE_DOWN = "\x1b[B", "\x1b[6~"
+DOWN, PAGE_DOWN, HOME = "\x1b[B", "\x1b[6~", "\x1b[H"
 
 BARE = """
 from textual.app import App
@@ -98,13 +98,13 @@ def keys_in_a_large_tree(folder: Path) -> None:
         driver.drain(1.0)
         driver.press("+")
         driver.drain(1.0)
-        driver.press("g")
+        driver.press(HOME)
         driver.drain(1.0)
         _report("walking the 92,110-tensor tree, resting at each row", _latencies(driver, DOWN, 60, 0.25))
         _report("walking it with the key held", _latencies(driver, DOWN, 150, 0.035))
         _report("walking it by pages", _latencies(driver, PAGE_DOWN, 60, 0.15))
         # In the middle of a page a cursor move scrolls nothing.
-        driver.press("g")
+        driver.press(HOME)
         driver.drain(1.0)
         held = moved = 0
         for _ in range(20):
