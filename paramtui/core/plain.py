@@ -7,6 +7,7 @@ the interpreter for long.
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.core.gradients import Figures, Gradients
@@ -149,17 +150,34 @@ def listing_from(lines: Iterable[str | bytes]) -> Listing:
     return listing
 
 
-def plain_gradients(gradients: Gradients) -> list[object]:
-    """Gradients as lists and numbers."""
+def gradient_lines(gradients: Gradients) -> Iterator[str]:
+    """Gradients as lines of JSON, as `listing_lines`."""
+    yield json.dumps(["gradients", list(gradients[:-1])])
     figures = [[tensor, *figure] for tensor, figure in gradients.figures.items()]
-    return [*gradients[:-1], figures]
+    for at in range(0, len(figures), PIECE):
+        yield json.dumps(["figures", figures[at : at + PIECE]], separators=(",", ":"))
 
 
-def gradients_from(plain: list[Any]) -> Gradients:
-    """What `plain_gradients` wrote."""
-    passes, loss, loss_from, inputs, seed, figures = plain
-    by_tensor = {tensor: Figures(*figure) for tensor, *figure in figures}
-    return Gradients(passes, loss, loss_from, inputs, seed, by_tensor)
+def answer_from(lines: Iterable[bytes]) -> tuple[Gradients, Listing | None]:
+    """What `gradient_lines`, and after it perhaps `listing_lines`, wrote.
+
+    Raises:
+        ValueError: The lines are not such.
+    """
+    rest = iter(lines)
+    name, head = json.loads(next(rest, b"[null, null]"))
+    if name != "gradients":
+        raise ValueError("there are no gradients")
+    figures: dict[int, Figures] = {}
+    first: bytes | None = None
+    for line in rest:
+        if not line.startswith(b'["figures"'):
+            first = line
+            break
+        figures.update((tensor, Figures(*figure)) for tensor, *figure in json.loads(line)[1])
+    passes, loss, loss_from, inputs, seed = head
+    gradients = Gradients(passes, loss, loss_from, inputs, seed, figures)
+    return gradients, None if first is None else listing_from(chain([first], rest))
 
 
 def plain_window(window: Window) -> tuple[list[object], bytes]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from paramtui.core.plain import gradients_from, listing_from, window_from
+from paramtui.core.plain import answer_from, window_from
 from paramtui.core.source import Outcome, Window
 from paramtui.engine.process import Engine
 from paramtui.errors import ParamtuiError, ValuesError
@@ -85,12 +85,10 @@ class EngineSource:
     def _take(self, message: Message) -> Outcome:
         """Notes what the engine says of gradients and listing."""
         head, data = message
-        plain, listed, said = head["result"]
-        self.gradients = gradients_from(plain)
-        listing = listing_from(data.split(b"\n")) if listed else None
+        self.gradients, listing = answer_from(data.split(b"\n"))
         if listing is not None:
             self.listing = listing
-        return Outcome(self.gradients, listing, said)
+        return Outcome(self.gradients, listing, head["result"])
 
     # Reading
 

@@ -17,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paramtui.core.model_target import ModelOptions, ModelTarget
-from paramtui.core.plain import listing_lines, plain_gradients, plain_window
+from paramtui.core.plain import gradient_lines, listing_lines, plain_window
 from paramtui.engine.protocol import Channel, ChannelClosedError, plain_error
 from paramtui.errors import EngineError, ParamtuiError, RunStoppedError, UserCodeError
 
@@ -142,13 +142,12 @@ class Server:
         return self._host
 
     def _result(self, outcome: Outcome | None, *, everything: bool = False) -> tuple[Any, bytes]:
-        """Gradients and words, and the listing where it is wanted or new."""
+        """Words to say; gradients, and the listing where it is wanted or new, as lines."""
         host = self._model
         gradients = host.gradients() if outcome is None else outcome.gradients
         listing = host.listing if everything else outcome.listing if outcome else None
-        data = "\n".join(listing_lines(listing)).encode() if listing is not None else b""
-        said = outcome.said if outcome is not None else ""
-        return [plain_gradients(gradients), listing is not None, said], data
+        lines = [*gradient_lines(gradients), *(listing_lines(listing) if listing is not None else ())]
+        return outcome.said if outcome is not None else "", "\n".join(lines).encode()
 
     def _backward(self, inputs: str | None, *, accumulate: bool) -> tuple[Any, bytes]:
         return self._result(self._model.backward(inputs, accumulate=accumulate))

@@ -60,15 +60,17 @@ class ModuleSource:
         return outcome
 
     def _run(self, work: Callable[[], Outcome]) -> Outcome:
-        with self._lock:
-            self._worker = threading.get_ident()
         try:
-            return work()
-        except KeyboardInterrupt:
-            raise RunStoppedError("stopped") from None
-        finally:
             with self._lock:
-                self._worker = None
+                self._worker = threading.get_ident()
+            try:
+                return work()
+            finally:
+                with self._lock:
+                    self._worker = None
+        except KeyboardInterrupt:
+            # Also one that came when the work was just done.
+            raise RunStoppedError("stopped") from None
 
     async def backward(self, inputs: str | None, *, accumulate: bool) -> Outcome:
         """See `Differentiable.backward`."""

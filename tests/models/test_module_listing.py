@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from paramtui.core import plain
 from paramtui.core.block_text import block_text
 from paramtui.core.expressions import expression
+from paramtui.core.gradients import Figures, Gradients
 from paramtui.core.plain import listing_from, listing_lines
 from paramtui.core.tree import Tree
 from paramtui.models.module_listing import list_module
@@ -123,6 +125,24 @@ def test_the_listing_is_the_same_after_it_was_sent(model: nn.Module) -> None:
 
     assert facts(sent) == facts(listing)
     assert sent.totals() == listing.totals()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_gradients_and_listing_are_the_same_after_they_were_sent(
+    listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "PIECE", 2)
+    listing = list_module(used_twice(), "m").listing
+    nan = float("inf")
+    figures = {
+        tensor: Figures(True, 0.5 * tensor, nan, 1, 2, 3, 4, None, tensor // 2)
+        for tensor in range(len(listing))
+    }
+    gradients = Gradients(2, 0.25, "loss() of net.py", "2x4", 7, figures)
+    lines = [*plain.gradient_lines(gradients), *(listing_lines(listing) if listed else ())]
+    found, sent = plain.answer_from([line.encode() for line in lines])
+    assert found == gradients
+    assert (sent.names if sent is not None else None) == (listing.names if listed else None)
 
 
 def test_modes_and_uses_are_told() -> None:

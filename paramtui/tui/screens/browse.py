@@ -245,7 +245,8 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
     def _show_keys(self) -> None:
         line = self.query_one(KeyLine)
         if self._opened is not None:
-            line.show_keys(self.place, "screen", "app", full=self.narrow and self._values_fill)
+            full = self.narrow and self._values_fill
+            line.show_keys(self.place, "screen", "app", full=full, model=self._opened.model is not None)
         else:
             line.show_keys("app")
 

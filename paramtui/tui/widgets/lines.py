@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STATE = "read only"
 # The last entries of the footer: help, and the way out.
 LAST = 2
+FOR_MODELS = frozenset({"backward"})
 
 
 def _state(opened: Opened) -> str:
@@ -110,13 +111,18 @@ class KeyLine(Static):
         self._keys = keys
         self._places: tuple[str, ...] = ("app",)
         self._full = False
+        self._model = False
         self._said = ""
 
-    def show_keys(self, *places: str, full: bool = False) -> None:
-        """Shows the keys of some places; `full` when values fill the screen, and q goes back."""
-        if (places, full) != (self._places, self._full):
+    def show_keys(self, *places: str, full: bool = False, model: bool = False) -> None:
+        """Shows the keys of some places; `full` when values fill the screen, and q goes back.
+
+        Those that are for models alone come first at a model, and nowhere else.
+        """
+        if (places, full, model) != (self._places, self._full, self._model):
             self._places = places
             self._full = full
+            self._model = model
             self.refresh()
 
     def say(self, words: str) -> None:
@@ -135,6 +141,10 @@ class KeyLine(Static):
             for keys, words in self._keys.footer(*self._places)
             if not (self._full and words == "back")
         ]
+        running = [entry for entry in entries if entry[1] in FOR_MODELS]
+        entries = [entry for entry in entries if entry[1] not in FOR_MODELS]
+        if self._model:
+            entries[1:1] = running
         sizes = [cell_len(keys) + cell_len(words) + 3 for keys, words in entries]
         # How to get help and out is told in any case; of the others, those that fit.
         room = width + 2 - sum(sizes[-LAST:])
