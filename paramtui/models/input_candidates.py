@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 BATCH: Final = 2
 LENGTH: Final = 8
 SIDES: Final = (32, 28, 64, 16, 224, 8, 96, 128, 299)
+# Of signals, which may have to be as long as a second of sound.
+SIGNALS: Final = (*SIDES, 1000, 16000)
 MAX_LAYERS: Final = 6
-REFUSED: Final = " and what it refused"
-MAX_LEARNED: Final = 4
 FALLBACK_WORDS: Final = 2
 # Names of arguments that stand for whole numbers.
-_INDEX_NAMES: Final = re.compile(r"ids?$|^ids|token|index|indices|label|words|timestep|^t$")
+_INDEX_NAMES: Final = re.compile(r"ids?$|^ids|token|index|indices|words|offsets$")
+# Of which there is one an example.
+_VECTOR_NAMES: Final = re.compile(r"label|target|class|timestep|^t$")
+# Whole numbers in a model that has an embedding.
+_TEXT_NAMES: Final = re.compile(r"text|sentence|^src|^tgt")
+_MASK_NAMES: Final = re.compile(r"mask")
 
 
 class Candidate(NamedTuple):
@@ -52,17 +58,31 @@ def candidates(model: nn.Module) -> Iterator[Candidate]:
     """What to try, the likeliest first."""
     names = _required(model)
     yield from _by_config(model, names)
-    if names is not None and not names and not _accepts_any(model):
+    if names is not None and not names and not _signature(model):
         yield Candidate((), "forward(), which takes no arguments")
         return
+    by_name = {
+        entry.name for entry in _signature(model) or [] if entry.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    for candidate in _by_position(model, names or ["input"]):
+        specs = candidate.specs
+        if by_name and names is not None and len(specs) == len(names):
+            named = zip(specs, names, strict=True)
+            specs = tuple(spec._replace(name=name) if name in by_name else spec for spec, name in named)
+        yield candidate._replace(specs=specs)
+
+
+def _by_position(model: nn.Module, names: list[str]) -> Iterator[Candidate]:
+    """One argument for each name, in their order."""
     yield from _by_class(model)
     layers = list(islice(_first_layers(model), MAX_LAYERS))
-    count = len(names) if names else 1
+    count = len(names)
     if count == 1:
         for why, specs in layers:
             yield from (Candidate((spec,), why) for spec in specs)
     else:
-        yield from _several(names or [], layers)
+        yield from _in_turn(model, names)
+        yield from _several(names, layers)
     if not layers:
         for shape in ((BATCH, 4), (BATCH, 3, 32, 32), (BATCH, LENGTH, 4)):
             yield Candidate((_floats(*shape),) * count, "nothing: it has no layers with parameters")
@@ -89,43 +109,61 @@ def _required(model: nn.Module) -> list[str] | None:
     ]
 
 
-def _accepts_any(model: nn.Module) -> bool:
-    """Whether forward takes arguments at all."""
-    return bool(_signature(model))
+def _attribute(thing: object, name: str) -> Any:  # noqa: ANN401  whatever a person's class has
+    """An attribute; None where there is none, or where asking for it fails."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # noqa: BLE001  a property of the person's own
+        return None
+
+
+# Whole numbers where no layer says how many there are
+_FEW: Final = [_whole(FALLBACK_WORDS, BATCH, LENGTH), _whole(FALLBACK_WORDS, BATCH)]
 
 
 # By configuration, as Hugging Face models have one
 
 
 def _by_config(model: nn.Module, required: list[str] | None) -> Iterator[Candidate]:
-    config: Any = getattr(model, "config", None)
+    config = _attribute(model, "config")
     names = {entry.name for entry in _signature(model) or []}
     if config is None or not names or required is None:
         return
+    # Models of pictures and text keep one configuration for each.
+    parts = [config, *(_option(config, name) for name in ("text_config", "vision_config"))]
 
     def number(*attributes: str) -> int | None:
-        for attribute in attributes:
-            found = getattr(config, attribute, None)
-            if type(found) is int and found > 0:
-                return found
-        return None
+        found = (_option(part, attribute) for attribute in attributes for part in parts)
+        return next((value for value in found if type(value) is int and value > 0), None)
 
+    def complete(given: list[TensorSpec], why: str) -> Candidate:
+        masks = [name for name in required if _MASK_NAMES.search(name)]
+        more = [_whole(2, BATCH, LENGTH, name=name) for name in masks]
+        return Candidate((*given, *more), why)
+
+    tokens: list[TensorSpec] = []
     vocabulary = number("vocab_size", "n_vocab", "vocabulary_size")
     if vocabulary is not None and "input_ids" in names:
-        tokens = _whole(vocabulary, BATCH, LENGTH, name="input_ids")
+        tokens = [_whole(vocabulary, BATCH, LENGTH, name="input_ids")]
         more = _whole(vocabulary, BATCH, LENGTH, name="decoder_input_ids")
-        if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in names:
-            yield Candidate((tokens, more), "the configuration of an encoder and decoder")
-        yield Candidate((tokens,), "the vocabulary of its configuration")
+        if _attribute(config, "is_encoder_decoder") and "decoder_input_ids" in names:
+            yield complete([*tokens, more], "the configuration of an encoder and decoder")
+        if "pixel_values" not in required:
+            yield complete(tokens, "the vocabulary of its configuration")
     if "pixel_values" in names:
         channels = number("num_channels") or 3
-        image = getattr(config, "image_size", None)
-        sides = [image] if type(image) is int else list(SIDES)
-        for side in [*sides, 224]:
+        image = number("image_size")
+        for side in [image] if image else SIDES:
             pixels = _floats(BATCH, channels, side, side, name="pixel_values")
-            yield Candidate((pixels,), "the image size of its configuration")
+            yield complete([pixels], "the image size of its configuration")
+            if tokens:
+                yield complete([*tokens, pixels], "the vocabulary and the image size of its configuration")
     if "input_values" in names:
-        yield Candidate((_floats(BATCH, 4000, name="input_values"),), "its argument input_values")
+        yield complete([_floats(BATCH, 4000, name="input_values")], "its argument input_values")
+
+
+def _option(config: object, name: str) -> Any:  # noqa: ANN401  whatever stands there
+    return config.get(name) if isinstance(config, Mapping) else _attribute(config, name)
 
 
 # By class, where the model is itself a layer that takes several
@@ -182,16 +220,17 @@ def _taken(module: nn.Module) -> list[TensorSpec]:
     of: Any = module
 
     def size(*attributes: str) -> int | None:
-        found = next((getattr(of, name) for name in attributes if hasattr(of, name)), None)
+        found = next((value for name in attributes if (value := _attribute(of, name)) is not None), None)
         return found if type(found) is int else None
 
     words = size("num_embeddings")
     if words is not None:
         return [_whole(words, BATCH, LENGTH), _whole(words, BATCH), _whole(words, LENGTH)]
     channels = size("in_channels")
-    if channels is not None and hasattr(of, "kernel_size"):
-        dims = len(of.kernel_size) if isinstance(of.kernel_size, tuple) else 2
-        sides = SIDES if dims < 3 else (16, 32, 8)
+    kernel = _attribute(of, "kernel_size")
+    if channels is not None and kernel is not None:
+        dims = len(kernel) if isinstance(kernel, tuple) else 2
+        sides = {1: SIGNALS, 2: SIDES}.get(dims, (16, 32, 8))
         return [_floats(BATCH, channels or 3, *[side] * dims) for side in sides]
     features = size("in_features")
     if features is not None:
@@ -208,107 +247,61 @@ def _taken(module: nn.Module) -> list[TensorSpec]:
 
 
 def _normalised(module: nn.Module, features: int | None) -> list[TensorSpec]:
-    of: Any = module
     if features is not None:
+        features = features or 3  # of a lazy layer
         name = type(module).__name__
         dims = {"1d": 1, "2d": 2, "3d": 3}.get(name[-2:])
-        if name.startswith("BatchNorm1d"):
+        if dims == 1 and "BatchNorm" in name:
             return [_floats(BATCH, features), _floats(BATCH, features, LENGTH)]
         shapes = [dims] if dims is not None else [2, 1, 0]
         return [_floats(BATCH, features, *[LENGTH] * count) for count in shapes]
-    shape = getattr(of, "normalized_shape", None)
+    shape = _attribute(module, "normalized_shape")
     if isinstance(shape, tuple):
         return [_floats(BATCH, LENGTH, *shape), _floats(BATCH, *shape)]
     return []
+
+
+def _in_turn(model: nn.Module, names: list[str]) -> Iterator[Candidate]:
+    """The first layers for the arguments in turn, where some are embeddings and no name says which."""
+    if any(_INDEX_NAMES.search(name) or _VECTOR_NAMES.search(name) for name in names):
+        return
+    found = islice((specs for module in _in_order(model) if (specs := _taken(module))), len(names))
+    chosen = tuple(specs[0] for specs in found)
+    if len(chosen) == len(names) and any(spec.dtype for spec in chosen):
+        yield Candidate(chosen, "its first layers, one for each argument")
 
 
 def _several(names: list[str], layers: list[tuple[str, list[TensorSpec]]]) -> Iterator[Candidate]:
     """Candidates for a forward pass of several arguments."""
     if not layers:
         return
-    wholes = [specs[0] for _, specs in layers if specs[0].dtype]
+    wholes = [specs for _, specs in layers if specs[0].dtype]
     floats = [specs for _, specs in layers if not specs[0].dtype]
     # Whole numbers where the name says so, the layers one after another elsewhere.
     for variant in range(3):
         chosen: list[TensorSpec] = []
         at = 0
         for name in names:
-            if wholes and (_INDEX_NAMES.search(name) or not floats):
-                chosen.append(wholes[min(at, len(wholes) - 1)] if not floats else wholes[0])
+            if _MASK_NAMES.search(name) and not floats:
+                chosen.append(_whole(2, *wholes[0][variant].shape))
+            elif name.endswith("offsets"):
+                # The first has to be 0; a bound of 1 makes all of them 0.
+                chosen.append(_whole(1, BATCH))
+            elif _VECTOR_NAMES.search(name):
+                high = wholes[0][0].high if wholes and floats else FALLBACK_WORDS
+                chosen.append(_whole(high or FALLBACK_WORDS, *((BATCH,) if variant < 2 else (BATCH, LENGTH))))
+            elif not floats or _INDEX_NAMES.search(name) or (wholes and _TEXT_NAMES.search(name)):
+                known = wholes[min(at, len(wholes) - 1) if not floats else 0] if wholes else _FEW
+                chosen.append(known[min(variant, len(known) - 1)])
                 at += not floats
-            elif floats:
-                specs = floats[min(at, len(floats) - 1)]
-                chosen.append(specs[min(variant, len(specs) - 1)])
+            else:
+                of_layer = floats[min(at, len(floats) - 1)]
+                chosen.append(of_layer[min(variant, len(of_layer) - 1)])
                 at += 1
         yield Candidate(tuple(chosen), "its first layers, one for each argument")
+    if floats:
+        labels = _whole(FALLBACK_WORDS, BATCH)
+        yield Candidate((*[floats[0][0]] * (len(names) - 1), labels), "its first layer, and labels")
     for why, specs in layers:
         for spec in specs[:3]:
             yield Candidate((spec,) * len(names), why)
-
-
-# From refusals
-
-
-def learned(candidate: Candidate, words: str) -> list[Candidate]:
-    """What an error message suggests instead."""
-    if candidate.depth >= MAX_LEARNED or not candidate.specs:
-        return []
-    out: list[tuple[TensorSpec, ...]] = []
-    specs = candidate.specs
-    found = re.search(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)", words)
-    if found:
-        got, wanted = int(found[2]), int(found[3])
-        for place, spec in enumerate(specs):
-            if spec.dtype is None and spec.shape and spec.shape[-1] == got:
-                out.append(_replaced(specs, place, (*spec.shape[:-1], wanted)))
-            elif spec.dtype is None and len(spec.shape) > 2 and candidate.depth < 2:
-                out += [_replaced(specs, place, shape) for shape in _other_sides(spec.shape, got, wanted)]
-    found = re.search(r"to have (\d+) channels, but got (\d+)", words)
-    if found:
-        wanted, got = int(found[1]), int(found[2])
-        out += [
-            _replaced(specs, place, (spec.shape[0], wanted, *spec.shape[2:]))
-            for place, spec in enumerate(specs)
-            if len(spec.shape) > 1 and spec.shape[1] == got
-        ]
-    found = re.search(r"Expected (\d+), got (\d+)|expected input with shape \[\*, (\d+)\]", words)
-    if found:
-        last = int(found[1] or found[3])
-        out += [
-            _replaced(specs, place, (*spec.shape[:-1], last))
-            for place, spec in enumerate(specs)
-            if spec.shape
-        ]
-    found = re.search(r"tensor a \((\d+)\) must match the size of tensor b \((\d+)\)", words)
-    if found:
-        one, other = int(found[1]), int(found[2])
-        for place, spec in enumerate(specs):
-            for was, now in ((one, other), (other, one)):
-                if was in spec.shape[1:]:
-                    shape = tuple(now if dim and size == was else size for dim, size in enumerate(spec.shape))
-                    out.append(_replaced(specs, place, shape))
-    if re.search(r"scalar types?:? ?Long|indices.*(Long|Int)|must be long|expected scalar type Long", words):
-        out.append(tuple(_whole(FALLBACK_WORDS, *spec.shape[:2], name=spec.name) for spec in specs))
-        out.append(tuple(_whole(FALLBACK_WORDS, *spec.shape[:1], name=spec.name) for spec in specs))
-    if "index out of range" in words or "out of bounds" in words:
-        out.append(tuple(spec._replace(high=FALLBACK_WORDS) if spec.high else spec for spec in specs))
-    return [
-        Candidate(entry, candidate.why.removesuffix(REFUSED) + REFUSED, candidate.depth + 1)
-        for entry in out
-        if entry != specs
-    ]
-
-
-def _replaced(specs: tuple[TensorSpec, ...], place: int, shape: tuple[int, ...]) -> tuple[TensorSpec, ...]:
-    return (*specs[:place], specs[place]._replace(shape=shape), *specs[place + 1 :])
-
-
-def _other_sides(shape: tuple[int, ...], got: int, wanted: int) -> list[tuple[int, ...]]:
-    """Images of other sizes, after how many features came out of one and how many are wanted."""
-    dims = len(shape) - 2
-    side = shape[-1]
-    guess = side * (wanted / max(got, 1)) ** (1 / dims)
-    near = sorted(
-        range(max(int(guess) - 5, 1), int(guess) + 7), key=lambda size: (size not in SIDES, abs(size - guess))
-    )
-    return [(*shape[:2], *[size] * dims) for size in near if size != side]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
+import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 from paramtui.core.input_spec import TensorSpec, spec_text
 from paramtui.errors import InputsError, RunStoppedError, ValuesError
-from paramtui.models.input_candidates import Candidate, candidates, learned
+from paramtui.models.input_candidates import Candidate, candidates
+from paramtui.models.input_refusals import learned
 from paramtui.models.state_guard import modules_of
 from paramtui.models.user_code import described
 
@@ -20,9 +24,10 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-MAX_TRIALS: Final = 60
+MAX_TRIALS: Final = 40
 MAX_TOLD: Final = 12
 MAX_NESTING: Final = 20
+MAX_MESSAGE: Final = 4000
 HINT: Final = "--inputs SPEC, or a function example_inputs() beside the factory"
 
 
@@ -59,13 +64,19 @@ def make_inputs(specs: Sequence[TensorSpec], model: nn.Module) -> Inputs:
     """Random tensors as specified, on the model's device and, where no type is named, of its type.
 
     Raises:
-        ValuesError: There is no memory for them.
+        ValuesError: There is no memory for them, or their type is too small for their bound.
     """
     device, default = _place(model)
     args: list[object] = []
     kwargs: dict[str, object] = {}
     for spec in specs:
         dtype: torch.dtype = getattr(torch, spec.dtype) if spec.dtype else default
+        if spec.high is not None and spec.high - 1 > torch.iinfo(dtype).max:
+            largest = torch.iinfo(dtype).max
+            raise ValuesError(
+                f"inputs {spec_text([spec])} cannot be made: {spec.dtype} holds no number above {largest}",
+                hint=f"the bound can be up to {largest + 1}",
+            )
         try:
             tensor = _random(spec, dtype, device)
         except (RuntimeError, MemoryError) as error:
@@ -93,7 +104,8 @@ def as_inputs(value: object, model: nn.Module, words: str) -> Inputs:
     """The arguments that a function gave.
 
     Args:
-        value: A tuple or list of arguments by position, a mapping of arguments by name, or one argument.
+        value: A tuple or list of arguments by position, a mapping of arguments by name, or one argument. Both
+            kinds together are ``((x, y), {"mask": mask})``, a tuple and a dict of names that forward has.
         model: Tensors are moved to its device.
         words: Where they came from.
     """
@@ -101,30 +113,47 @@ def as_inputs(value: object, model: nn.Module, words: str) -> Inputs:
     moved = _moved(value, device, 0)
     if isinstance(moved, Mapping):
         return Inputs((), {str(name): item for name, item in moved.items()}, words)
-    if isinstance(moved, tuple | list):
-        return Inputs(tuple(moved), {}, words)
-    return Inputs((moved,), {}, words)
+    if isinstance(moved, PackedSequence) or not isinstance(moved, tuple | list):
+        return Inputs((moved,), {}, words)
+    if len(moved) == 2 and type(moved[0]) is tuple and type(moved[1]) is dict and moved[1]:
+        args, kwargs = moved
+        if kwargs.keys() <= _names(model):
+            return Inputs(args, kwargs, words)
+    return Inputs(tuple(moved), {}, words)
+
+
+def _names(model: nn.Module) -> set[object]:
+    """What forward calls its arguments."""
+    try:
+        return set(inspect.signature(model.forward).parameters)
+    except (TypeError, ValueError):
+        return set()
 
 
 def _moved(value: Any, device: torch.device, depth: int) -> Any:  # noqa: ANN401  whatever a model takes
-    """The same nest with its tensors on a device."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
+    """The same nest with its tensors on a device; the very object where nothing in it moves."""
+    if isinstance(value, torch.Tensor | PackedSequence):
+        return value.to(device)  # type: ignore[arg-type]  # its stubs know dtypes only
     if depth > MAX_NESTING:
         return value
     if isinstance(value, Mapping):
-        return {key: _moved(item, device, depth + 1) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_moved(item, device, depth + 1) for item in value))
+        entries = {key: _moved(item, device, depth + 1) for key, item in value.items()}
+        return value if all(entries[key] is item for key, item in value.items()) else entries
     if isinstance(value, tuple | list):
-        return type(value)(_moved(item, device, depth + 1) for item in value)
+        items = [_moved(item, device, depth + 1) for item in value]
+        if all(map(operator.is_, items, value)):
+            return value
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            field.name: _moved(getattr(value, field.name), device, depth + 1)
-            for field in dataclasses.fields(value)
-            if field.init
-        }
-        return dataclasses.replace(value, **fields)
+        fields = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+        changed = {name: _moved(item, device, depth + 1) for name, item in fields.items()}
+        if all(map(operator.is_, changed.values(), fields.values())):
+            return value
+        # Not by its constructor, which can ask for more or do more than hold the fields.
+        twin = copy.copy(value)
+        for name, item in changed.items():
+            object.__setattr__(twin, name, item)
+        return twin
     return value
 
 
@@ -152,8 +181,8 @@ def derive_inputs(model: nn.Module, run: Callable[[Inputs], None]) -> Inputs:
             run(inputs)
         except KeyboardInterrupt:
             raise RunStoppedError("trying inputs was stopped") from None
-        except Exception as error:  # noqa: BLE001  whatever a model raises on inputs that it does not take
-            words = " ".join(str(error).split())
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a model raises on what does not fit
+            words = _text(error)
             told = words[:200] or _nameless(error)
             tried.append((spec_text(candidate.specs) or "no arguments", told))
             waiting[:0] = learned(candidate, words)
@@ -165,7 +194,14 @@ def derive_inputs(model: nn.Module, run: Callable[[Inputs], None]) -> Inputs:
     raise InputsError(what, hint=HINT, tried=tried[:MAX_TOLD])
 
 
-def _nameless(error: Exception) -> str:
+def _text(error: BaseException) -> str:
+    try:
+        return " ".join(str(error)[:MAX_MESSAGE].split())
+    except Exception:  # noqa: BLE001  an exception's own text can fail
+        return ""
+
+
+def _nameless(error: BaseException) -> str:
     """An exception without a text: its type, and where it was raised."""
     found = described("", error)
     return f"{type(error).__name__}{f' at {found.where}' if found.where else ''}"

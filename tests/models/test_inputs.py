@@ -4,159 +4,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
 
 from paramtui.core.input_spec import is_function_reference, parse_inputs
 from paramtui.errors import InputsError, RunStoppedError, ValuesError
 from paramtui.models.inputs import Inputs, as_inputs, derive_inputs, make_inputs
-
-
-class Lenet(nn.Module):
-    """Takes pictures of 28 x 28 and no others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(1, 6, 5), nn.Conv2d(6, 16, 5)
-        self.out = nn.Linear(256, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pool = nn.functional.max_pool2d
-        return self.out(pool(self.conv2(pool(self.conv1(x), 2)), 2).flatten(1))  # type: ignore[no-any-return]
-
-
-class TwoBranches(nn.Module):
-    """Two arguments of different width."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right = nn.Linear(3, 4), nn.Linear(5, 4)
-
-    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return self.left(x) + self.right(y)  # type: ignore[no-any-return]
-
-
-class Backwards(nn.Module):
-    """Layers registered in another order than they are used in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.out, self.first = nn.Linear(16, 2), nn.Linear(4, 16)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(self.first(x))  # type: ignore[no-any-return]
-
-
-class Recurrent(nn.Module):
-    """A recurrent layer and a head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cells, self.head = nn.LSTM(7, 5, batch_first=True), nn.Linear(5, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.cells(x)[0][:, -1])  # type: ignore[no-any-return]
-
-
-class Language(nn.Module):
-    """Positions are registered before tokens."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.positions, self.tokens = nn.Embedding(16, 8), nn.Embedding(100, 8)
-
-    def forward(self, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        return self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1]))  # type: ignore[no-any-return]
-
-
-@dataclasses.dataclass
-class Config:
-    """As those of Hugging Face."""
-
-    vocab_size: int = 30
-    is_encoder_decoder: bool = False
-
-
-class HuggingLike(nn.Module):
-    """All arguments are optional, and some are needed."""
-
-    def __init__(self, *, both: bool) -> None:
-        super().__init__()
-        self.config = Config(is_encoder_decoder=both)
-        self.shared = nn.Embedding(30, 4)
-
-    def forward(
-        self, input_ids: Any = None, attention_mask: Any = None, decoder_input_ids: Any = None
-    ) -> dict[str, torch.Tensor]:
-        if input_ids is None or (self.config.is_encoder_decoder and decoder_input_ids is None):
-            raise ValueError("You have to specify input_ids")
-        return {"logits": self.shared(input_ids)}
-
-
-class NoArguments(nn.Module):
-    """A function of its parameters alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(3))
-
-    def forward(self) -> torch.Tensor:
-        return self.weight.sum()
-
-
-class Bare(nn.Module):
-    """A parameter without a layer around it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(3, 5))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x @ self.weight.T
-
-
-FOUND = {
-    "linear": (lambda: nn.Linear(4, 2), "2x4"),
-    "sequential": (lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU()), "2x4"),
-    "conv1d": (lambda: nn.Conv1d(3, 4, 3), "2x3x32"),
-    "conv2d": (lambda: nn.Conv2d(3, 4, 3), "2x3x32x32"),
-    "conv3d": (lambda: nn.Conv3d(1, 2, 3), "2x1x16x16x16"),
-    "transposed": (lambda: nn.ConvTranspose2d(2, 3, 3), "2x2x32x32"),
-    "lenet": (Lenet, "2x1x28x28"),
-    "two branches": (TwoBranches, "2x3; 2x5"),
-    "backwards": (Backwards, "2x4"),
-    "recurrent": (Recurrent, "2x8x7"),
-    "gru cell": (lambda: nn.GRUCell(4, 5), "2x4"),
-    "tokens": (Language, "int64:2x8<16"),
-    "bag": (lambda: nn.EmbeddingBag(10, 3), "int64:2x8<10"),
-    "attention": (lambda: nn.MultiheadAttention(8, 2), "2x8x8; 2x8x8; 2x8x8"),
-    "encoder": (lambda: nn.TransformerEncoderLayer(8, 2), "2x8x8"),
-    "decoder": (lambda: nn.TransformerDecoderLayer(8, 2), "2x8x8; 2x8x8"),
-    "transformer": (lambda: nn.Transformer(8, 2, 1, 1), "2x8x8; 2x8x8"),
-    "batch norm 1d": (lambda: nn.BatchNorm1d(4), "2x4"),
-    "batch norm 2d": (lambda: nn.BatchNorm2d(4), "2x4x8x8"),
-    "group norm": (lambda: nn.GroupNorm(2, 4), "2x4x8x8"),
-    "layer norm": (lambda: nn.LayerNorm(5), "2x8x5"),
-    "bilinear": (lambda: nn.Bilinear(3, 4, 5), "2x3; 2x4"),
-    "hugging": (lambda: HuggingLike(both=False), "input_ids=int64:2x8<30"),
-    "hugging both": (
-        lambda: HuggingLike(both=True),
-        "input_ids=int64:2x8<30; decoder_input_ids=int64:2x8<30",
-    ),
-    "no arguments": (NoArguments, "no arguments"),
-    "bare": (Bare, "2x5"),
-    "no layers": (nn.ReLU, "2x4"),
-    "lazy": (lambda: nn.LazyLinear(3), "2x4"),
-    "parametrised": (lambda: parametrizations.weight_norm(nn.Linear(4, 2)), "2x4"),
-    "flattened": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 62 * 62, 2)),
-        "2x3x64x64",
-    ),
-}
+from tests.models.input_models import FOUND
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -175,6 +32,36 @@ def test_inputs_are_found(name: str) -> None:
     assert found.words.partition(" (derived from ")[0] == expected
     model(*found.args, **found.kwargs)
     assert runs < 15
+
+
+def test_no_more_than_a_few_dozen_are_tried() -> None:
+    runs = 0
+
+    def run(_: Inputs) -> None:
+        nonlocal runs
+        runs += 1
+        raise ValueError("mat1 and mat2 shapes cannot be multiplied (2x7 and 9x4)")
+
+    with pytest.raises(InputsError):
+        derive_inputs(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv1d(3, 4, 3), nn.Linear(4, 2)), run)
+    assert 10 < runs <= 40
+
+
+class Untold(Exception):
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Untold()])
+def test_whatever_a_model_raises_is_a_refusal(error: BaseException) -> None:
+    def run(inputs: Inputs) -> None:
+        (x,) = inputs.args
+        if isinstance(x, torch.Tensor) and x.dim() == 2:
+            raise error
+
+    assert derive_inputs(nn.Linear(4, 2), run).words.startswith("2x8x4 ")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.complex64])
@@ -224,6 +111,16 @@ def test_inputs_too_large_for_this_machine_say_so() -> None:
         make_inputs(parse_inputs("999999x999999"), nn.Linear(1, 1))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.uint16, torch.int32])
+def test_a_bound_that_a_type_cannot_hold_is_refused(dtype: torch.dtype) -> None:
+    name, largest = str(dtype).removeprefix("torch."), torch.iinfo(dtype).max
+    model = nn.Linear(1, 1)
+    (made,) = make_inputs(parse_inputs(f"{name}:500<{largest + 1}"), model).args
+    assert isinstance(made, torch.Tensor) and made.long().min() >= 0
+    with pytest.raises(ValuesError, match=f"holds no number above {largest}"):
+        make_inputs(parse_inputs(f"{name}:500<{largest + 2}"), model)
+
+
 class Pair(NamedTuple):
     """Two of them."""
 
@@ -239,6 +136,41 @@ def test_a_function_s_result_becomes_arguments() -> None:
     assert not named.args and named.kwargs["ids"] is x
     (nested,) = as_inputs([Pair(x, {"deep": [x]})], model, "w").args
     assert isinstance(nested, Pair) and nested.right["deep"][0] is x
+
+
+def test_arguments_by_position_and_by_name_come_together() -> None:
+    x, model = torch.ones(2, 1), nn.Linear(1, 1)
+    assert as_inputs(((x,), {"input": 3}), model, "w")[:2] == ((x,), {"input": 3})
+    assert as_inputs(((), {"input": x}), model, "w")[:2] == ((), {"input": x})
+    # A dict of what forward does not take is an argument of its own.
+    assert as_inputs(((x,), {"mask": 3}), model, "w")[:2] == (((x,), {"mask": 3}), {})
+    assert as_inputs((x, {"input": 3}), model, "w")[:2] == ((x, {"input": 3}), {})
+
+
+@dataclasses.dataclass
+class Batch:
+    """Cannot be made again from its fields."""
+
+    x: torch.Tensor
+    extra: dataclasses.InitVar[int]
+    size: int = dataclasses.field(init=False)
+
+    def __post_init__(self, extra: int) -> None:
+        self.size = extra
+
+
+def test_what_holds_tensors_is_kept_and_its_tensors_are_moved() -> None:
+    packed = nn.utils.rnn.pack_sequence([torch.ones(2), torch.ones(1)])
+    values = [Batch(torch.ones(1), 3), collections.defaultdict(list, a=[torch.ones(1)]), torch.Size([2])]
+    here = nn.Linear(1, 1)
+    assert as_inputs(packed, here, "w").args == (packed,)
+    assert all(one is other for one, other in zip(as_inputs(values, here, "w").args, values, strict=True))
+    batch, table, size = as_inputs(values, nn.Linear(1, 1, device="meta"), "w").args
+    assert isinstance(batch, Batch) and batch.x.is_meta and batch.size == 3 and batch is not values[0]
+    assert isinstance(table, dict) and table["a"][0].is_meta
+    assert size == torch.Size([2])
+    (moved,) = as_inputs(packed, nn.Linear(1, 1, device="meta"), "w").args
+    assert isinstance(moved, nn.utils.rnn.PackedSequence) and moved.data.is_meta
 
 
 def test_a_function_reference_is_told_from_a_shape() -> None:
