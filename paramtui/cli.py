@@ -317,6 +317,9 @@ def _browse(options: argparse.Namespace) -> int:
 
 def _checked(options: argparse.Namespace) -> ModelOptions | None:
     """What was asked for besides a model; nothing where only a checkpoint is opened."""
+    usual = (options.weights, options.inputs, options.device, options.seed) == (None, None, "cpu", 0)
+    if usual and not options.fix_weights:
+        return None
     from paramtui.core.model_target import model_target
 
     asked = options.weights is not None or options.inputs is not None

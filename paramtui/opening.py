@@ -85,6 +85,8 @@ class TargetOpener:
 
 
 def _model_target(target: str) -> ModelTarget | None:
+    if ":" not in target and not target.endswith(".py"):
+        return None  # as most are: nothing needs to be imported for them
     from paramtui.core.model_target import model_target
 
     return model_target(target)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from paramtui.core.describe import all_warnings, group_letters, letter, tensor_facts, value_text
 from paramtui.core.jsonable import jsonable
-from paramtui.core.live import GHOST
+from paramtui.core.listing import GHOST
 from paramtui.core.ordering import in_order
 from paramtui.core.text import bytes_text, count_text, key_text, safe_text
 from paramtui.core.tree import Tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paramtui.core.live import GHOST
+from paramtui.core.listing import GHOST
 from paramtui.core.text import MAX_SHOWN, bytes_text, safe_text, shape_text
 
 if TYPE_CHECKING:

@@ -32,6 +32,9 @@ ARGUMENT = 5  # an argument of the call that makes the parent: not reachable
 
 ROOT = 0
 
+GHOST = "ghost"
+"""Type name of a value that stands for a tensor which a live model does not have."""
+
 # Layouts of what has no numbers of its own: they lie in the tensors below it, or do not exist yet.
 UNCOUNTED = ("wrapper", "uninitialized")
 

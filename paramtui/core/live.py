@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from paramtui.core.listing import Shape
-
-GHOST: Final = "ghost"
-"""Type name of a value that stands for a tensor which the model does not have."""
 
 
 class WeightsReport(NamedTuple):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.core.key_matching import Choice, match, propose
-from paramtui.core.listing import ROOT, SUBMODULE, Value
-from paramtui.core.live import GHOST, WeightsReport
+from paramtui.core.listing import GHOST, ROOT, SUBMODULE, Value
+from paramtui.core.live import WeightsReport
 from paramtui.core.text import shape_text
 from paramtui.models.weights import aliases, load_weights, state_entries
 

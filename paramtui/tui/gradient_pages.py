@@ -76,6 +76,13 @@ class GradientPageMaker(PageMaker):
             return _words(opened, row, f"{reason} Those of a live model stand here: paramtui file.py"), (
                 wanted.format
             )
+        if tensor < 0:
+            return _words(
+                opened, row, f"{reason} At a parameter its optimizer moments stand here."
+            ), wanted.format
+        if opened.listing.kind[tensor] == "optimizer":
+            words = "This is optimizer state itself; at its parameter it stands here."
+            return _words(opened, row, words), wanted.format
         if opened.moments is None:
             from paramtui.core.moments import join_moments
 
@@ -83,14 +90,8 @@ class GradientPageMaker(PageMaker):
         found = opened.moments.of.get(tensor, ())
         choices = [(entry, name, moment) for entry in found for name, moment in entry.moments]
         if not choices:
-            kind = opened.listing.kind[tensor] if tensor >= 0 else ""
-            if kind == "optimizer":
-                words = "This is optimizer state itself; at its parameter it stands here."
-            elif tensor < 0:
-                words = f"{reason} At a parameter its optimizer moments stand here."
-            else:
-                notes = " ".join(f"{note}." for note in opened.moments.notes)
-                words = f"{reason} No optimizer state is known to belong to this. {notes}"
+            notes = " ".join(f"{note}." for note in opened.moments.notes)
+            words = f"{reason} No optimizer state is known to belong to this. {notes}"
             return _words(opened, row, words), wanted.format
         entry, name, moment = choices[opened.moment % len(choices)]
         step = await self._step(entry)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from paramtui.core.block_text import block_text
 from paramtui.core.describe import all_warnings, tensor_facts, type_and_value
-from paramtui.core.live import GHOST
+from paramtui.core.listing import GHOST
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
 from paramtui.tui.opened import expression, label
 

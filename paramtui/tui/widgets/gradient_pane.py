@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paramtui.tui.gradient_pages import GradientPageMaker
 from paramtui.tui.widgets.values_pane import ValuesPane
 
 if TYPE_CHECKING:
@@ -21,4 +20,6 @@ class GradientPane(ValuesPane):
 
     def make_maker(self, opened: Opened) -> PageMaker:
         """What makes the pages of a target."""
+        from paramtui.tui.gradient_pages import GradientPageMaker
+
         return GradientPageMaker(opened)

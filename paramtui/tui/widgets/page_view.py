@@ -93,7 +93,7 @@ class PageView(Widget, can_focus=True):
     def open(self, opened: Opened) -> None:
         """Takes its numbers from a target."""
         self._opened = opened
-        self._maker = self.make_maker(opened)
+        self._maker = None
         self._row = -2
         self._page = None
         self._aim = None
@@ -134,13 +134,17 @@ class PageView(Widget, can_focus=True):
         """Starts loading what is wanted now; an earlier load is dropped."""
         self._revision += 1
         # Hidden or not laid out yet: asked again when there is room.
-        if self._maker is not None and self.size.width and self.size.height:
-            self._load(self._maker, self._revision, self._row, self._aim, rest)
+        if self._opened is not None and self.size.width and self.size.height:
+            self._load(self._opened, self._revision, self._row, self._aim, rest)
 
     @work(exclusive=True, group="page")
-    async def _load(self, maker: PageMaker, revision: int, row: int, grid: Grid | None, rest: float) -> None:
+    async def _load(self, opened: Opened, revision: int, row: int, grid: Grid | None, rest: float) -> None:
         if rest:
             await asyncio.sleep(rest)
+        if self._maker is None:
+            # Not before something has been painted.
+            self._maker = self.make_maker(opened)
+        maker = self._maker
         seen = self._format
         if self._page is None or self._page.row != row:
             seen = CellFormat(seen.precision, seen.scientific)
