@@ -134,6 +134,10 @@ class TargetsMixin(_Base):
             if opened.model is not None:
                 opened.model.listen(listen)
             browser.open(opened, at, index)
+            # Noting what was opened imports and writes: not before the first rows are painted.
+            painted = asyncio.Event()
+            self.call_after_refresh(painted.set)
+            await painted.wait()
             await asyncio.to_thread(self._home.opened, target)
         finally:
             ticker.stop()

@@ -133,15 +133,15 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         self._opened = opened
         self._trail = Trail()
         self._target = opened.listing.target
-        self.add_class("-open")
-        self.remove_class("-failed")
+        # Each change of classes styles the whole screen anew: one for both.
+        self.add_class("-open", *(["-gradients"] if opened.has_gradients else []))
+        self.remove_class("-failed", *([] if opened.has_gradients else ["-gradients"]))
         self.query_one(TitleLine).open(opened)
         listing = opened.listing
         self.query_one("#distribution", NotePanel).say(distribution_note(listing))
         tree = self.query_one(TreePane)
         for pane in self.panes:
             pane.open(opened)
-        self.set_class(opened.has_gradients, "-gradients")
         with self.prevent(TreePane.Moved, TreePane.Jumped):
             tree.open(opened)
             self.set_focus(tree)
