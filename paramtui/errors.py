@@ -56,8 +56,20 @@ class IndexSyntaxError(ParamtuiError):
     """An index expression that is not one, or does not fit the tensor's shape."""
 
 
+class EditSyntaxError(ParamtuiError):
+    """A typed change of numbers that cannot be understood."""
+
+
 class ValuesError(ParamtuiError):
     """Values that cannot be read: damaged, not stored, of a layout without cells."""
+
+
+class SavingError(ParamtuiError):
+    """A file that could not be saved; the message says what lies where the old one was."""
+
+
+class SavingStoppedError(ParamtuiError):
+    """A person does not want a file saved that is being written; nothing was changed."""
 
 
 class OpeningStoppedError(ParamtuiError):
@@ -98,3 +110,20 @@ class RunStoppedError(ParamtuiError):
 
 class EngineError(ParamtuiError):
     """The process that holds the model has ended, or does not answer."""
+
+
+class EditError(ParamtuiError):
+    """A change that cannot be made: nothing was changed."""
+
+
+class NoRoomError(EditError):
+    """There is no room on disk to keep what a change would overwrite.
+
+    Attributes:
+        needed, free: Bytes.
+    """
+
+    def __init__(self, what: str, *, hint: str | None = None, needed: int = 0, free: int = 0) -> None:
+        super().__init__(what, hint=hint)
+        self.needed = needed
+        self.free = free

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import files, live, screen
+from tests.benchmarks import files, live, saving, screen
 from tests.benchmarks.timing import Case, compare
 
 ROUNDS = 5
@@ -76,6 +76,7 @@ def main(directory: Path) -> None:
         print(compare(case, ROUNDS), flush=True)
     screen.main(directory)
     live.main(directory)
+    saving.main(directory)
 
 
 if __name__ == "__main__":
