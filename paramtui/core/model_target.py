@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ModelTarget(NamedTuple):
@@ -31,6 +34,7 @@ class ModelOptions(NamedTuple):
         inputs: What to run the model with; None for what is known.
         weights: Path of a checkpoint to load into it; None for none.
         fix_weights: Whether to load it in the way that fits best rather than name by name.
+        init_files: Python files of custom initialisers.
     """
 
     device: str = "cpu"
@@ -38,6 +42,7 @@ class ModelOptions(NamedTuple):
     inputs: str | None = None
     weights: str | None = None
     fix_weights: bool = False
+    init_files: Sequence[str] = ()
 
     def words(self) -> list[str]:
         """The same as words of the command line; what is as usual is left out."""
@@ -45,6 +50,8 @@ class ModelOptions(NamedTuple):
         out += ["--seed", str(self.seed)] if self.seed else []
         out += ["--inputs", self.inputs] if self.inputs is not None else []
         out += ["--weights", self.weights] if self.weights is not None else []
+        for path in self.init_files:
+            out += ["--init", path]
         return [*out, "--fix-weights"] if self.fix_weights else out
 
 

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from paramtui.core.catalogue import Catalogue
+    from paramtui.core.edits import Call, Edit
     from paramtui.core.gradients import Gradients
-    from paramtui.core.listing import Listing
+    from paramtui.core.history import History
+    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.summary import Summary
 
 
 @dataclass(slots=True)
@@ -52,17 +56,21 @@ class Reader(Protocol):
 
 
 class Outcome(NamedTuple):
-    """What a source says after something was done to its model.
+    """What a source says after something was done to its model or tensors.
 
     Attributes:
         gradients: What is known of the gradients now.
         listing: What there is now, where that has changed; else None.
         said: What to tell the person; empty for nothing.
+        changed: Ids of the tensors whose numbers are not what they were, aliases included.
+        digest: Of these afterwards, see `paramtui.core.digest`; empty where nothing was changed for good.
     """
 
     gradients: Gradients
     listing: Listing | None
     said: str = ""
+    changed: tuple[int, ...] = ()
+    digest: str = ""
 
 
 @runtime_checkable
@@ -123,6 +131,116 @@ class Differentiable(Reader, Protocol):
 
     def close(self) -> None:
         """Lets go of the model; its process ends."""
+
+
+class Preview(NamedTuple):
+    """What an edit would do, without its being done.
+
+    Attributes:
+        summaries: Figures before and after, by the ids of the tensors that would change.
+        histograms: Counts before and after in equal bins over the range of both, by id.
+        before, after: Some cells of one of them.
+    """
+
+    summaries: dict[int, tuple[Summary, Summary]]
+    histograms: dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
+    before: Window | None
+    after: Window | None
+
+
+class Saved(NamedTuple):
+    """What came of saving.
+
+    Attributes:
+        paths: The files that were written.
+        nbytes: Of them together.
+        said: What to tell the person.
+        durable: Whether the system confirmed that it lies on the disk.
+    """
+
+    paths: tuple[str, ...]
+    nbytes: int
+    said: str
+    durable: bool
+
+
+@runtime_checkable
+class Editor(Reader, Protocol):
+    """A source whose numbers can be changed, and saved.
+
+    Every method that changes something raises, besides what it names, `EditError` where it cannot be done,
+    `RunStoppedError` when it was stopped, and `EngineError` when the process that it needs has ended; then
+    all is as it was.
+    """
+
+    @property
+    def history(self) -> History:
+        """What was changed."""
+
+    def edit_reason(self, tensor: int) -> str:
+        """Why a tensor cannot be changed, in words; empty where it can."""
+
+    async def catalogue(self) -> Catalogue:
+        """Which initialisers there are; starts an engine where there is none yet."""
+
+    async def trial(self, asked: Sequence[tuple[Call, Shape, str]]) -> list[str]:
+        """Why initialisers cannot do a shape and dtype, tried on small tensors; empty where they can."""
+
+    def function_words(self, block: str) -> str:
+        """How the classes of the layers below a block are known; empty where nothing needs saying.
+
+        Raises:
+            ValuesError: A function of a module cannot be applied there; the message says why.
+        """
+
+    async def preview(self, edit: Edit, tensor: int | None, picks: Sequence[Sequence[int]]) -> Preview:
+        """What an edit would do; `tensor` and `picks` say of which cells to give the numbers."""
+
+    async def apply(self, edit: Edit, *, without_undo: bool = False) -> Outcome:
+        """Makes a change.
+
+        Args:
+            edit: Which.
+            without_undo: Do not keep what is overwritten; nothing before it can be taken back either.
+
+        Raises:
+            NoRoomError: There is no room to keep what would be overwritten.
+            UserCodeError: A custom initialiser failed.
+        """
+
+    async def undo(self) -> Outcome:
+        """Takes the last change back, to the bit."""
+
+    async def redo(self) -> Outcome:
+        """Does again what was taken back last."""
+
+    async def script(self) -> str:
+        """A Python script that makes the changes that count again, with plain torch."""
+
+    def save_name(self) -> str:
+        """A path to propose for saving: beside the target, under a new name."""
+
+    async def save(self, path: str, *, over: bool, progress: Callable[[int, int], None]) -> Saved:
+        """Saves to a path; its suffix decides the format.
+
+        Args:
+            path: Where to; a directory for a checkpoint in several files.
+            over: Whether a file that is there may be replaced.
+            progress: Is told bytes done and bytes in all, from any thread.
+
+        Raises:
+            SavingError: It could not be saved; what was there is as it was, or the message says what is not.
+            SavingStoppedError: It was stopped.
+        """
+
+    async def stop_saving(self) -> None:
+        """Asks a save that runs to stop."""
+
+    async def interrupt(self) -> bool:
+        """Asks the code that runs to stop; False if it could not be asked."""
+
+    def close(self) -> None:
+        """Lets go of what the source holds."""
 
 
 class Watch(Protocol):

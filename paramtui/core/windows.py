@@ -76,7 +76,7 @@ def read_cells(runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]
     elif bits < 8:
         return _packed(runs, geometry, picks, bits).reshape(lengths)
     else:
-        starts, run = _starts(geometry.stride, picks)
+        starts, run = cell_starts(geometry.stride, picks)
         if len(starts) > MAX_CELLS:
             raise ValuesError(
                 f"{count:,} scattered cells are too many for one window", hint="ask for a slice"
@@ -88,7 +88,7 @@ def read_cells(runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]
     return decode(raw, geometry.dtype, big_endian=swap)
 
 
-def _starts(stride: Sequence[int], picks: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], int]:
+def cell_starts(stride: Sequence[int], picks: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], int]:
     """Element offsets where contiguous pieces of the window start, and the pieces' length."""
     run = 1
     dim = len(picks)

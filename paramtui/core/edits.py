@@ -1,0 +1,251 @@
+"""What a person can change, as plain data: it goes to an engine, into a journal, and into a script."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from paramtui.core.text import safe_text
+from paramtui.errors import EditError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Number: TypeAlias = "bool | int | float | complex"
+
+RESET: Final = "reset_parameters"
+"""Name of the function of a module that gives every layer what its class gives it when it is built."""
+
+MAX_CALL: Final = 10_000
+
+
+class Call(NamedTuple):
+    """An initialiser with its arguments.
+
+    Attributes:
+        name: Of the function.
+        arguments: Its keywords with plain literals, in the order of its signature.
+        source: Where a custom one comes from: path of a file, or ``entry point NAME``; empty for PyTorch's.
+    """
+
+    name: str
+    arguments: tuple[tuple[str, object], ...] = ()
+    source: str = ""
+
+    @property
+    def text(self) -> str:
+        """``normal_(mean=0.0, std=0.01)``."""
+        inside = ", ".join(f"{name}={literal_text(value)}" for name, value in self.arguments)
+        return f"{self.name}({inside})"
+
+
+class Step(NamedTuple):
+    """A tensor, by its name or by its key path as JSON, and what is done to it."""
+
+    tensor: str
+    call: Call
+
+
+class Initialise(NamedTuple):
+    """Functions of a tensor, one tensor after the other after seeding once."""
+
+    steps: tuple[Step, ...]
+    seed: int
+
+
+class ApplyFunction(NamedTuple):
+    """``block.apply(function)`` after seeding; `block` is a dotted name, empty for the whole."""
+
+    block: str
+    call: Call
+    seed: int
+
+
+class SetCells(NamedTuple):
+    """``tensor[cells] = number``, or with one of ``*= /= += -=``; `cells` is an index as in Python."""
+
+    tensor: str
+    cells: str
+    operator: str
+    number: Number
+
+
+Edit: TypeAlias = Initialise | ApplyFunction | SetCells
+
+
+def literal_text(value: object) -> str:
+    """A plain value as Python writes it; infinities and NaN as calls of ``float``."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124
+        return f"float('{value}')"
+    if isinstance(value, complex):
+        return f"complex({literal_text(value.real)}, {literal_text(value.imag)})"
+    return repr(value)
+
+
+def literal_value(node: ast.expr) -> object:
+    """The plain value that an expression stands for; nothing is evaluated.
+
+    Raises:
+        ValueError: It is no literal.
+    """
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        inside = [literal_value(argument) for argument in node.args]
+        if node.func.id == "float" and len(inside) == 1 and str(inside[0]).strip("+-") in ("inf", "nan"):
+            return float(str(inside[0]))
+        if node.func.id == "complex" and len(inside) == 2:
+            real, imag = inside
+            if isinstance(real, int | float) and isinstance(imag, int | float):
+                return complex(real, imag)
+        raise ValueError
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+        return float(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name):
+        return -float(node.operand.id) if node.operand.id == "inf" else ast.literal_eval(node)
+    return ast.literal_eval(node)
+
+
+class WrittenCall(NamedTuple):
+    """A call as a person writes it, before its arguments are matched to a signature."""
+
+    name: str
+    positional: tuple[object, ...]
+    keywords: tuple[tuple[str, object], ...]
+
+
+def parse_call(text: str) -> WrittenCall:
+    """Reads ``normal_(mean=0, std=0.01)`` or ``zeros_``, arguments as literals, never evaluated.
+
+    Raises:
+        EditError: It is no such call.
+    """
+    written = text.strip().removeprefix("torch.").removeprefix("nn.").removeprefix("init.")
+    hint = "write for example normal_(std=0.01) or zeros_"
+    shown = safe_text(text, 80)
+    if len(written) > MAX_CALL:
+        raise EditError("the initialiser is too long", hint=hint)
+    try:
+        node = ast.parse(written, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise EditError(f"{shown!r} is no initialiser", hint=hint) from None
+    if isinstance(node, ast.Name):
+        return WrittenCall(node.id, (), ())
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        raise EditError(f"{shown!r} is no initialiser", hint=hint)
+    positional: list[object] = []
+    keywords: list[tuple[str, object]] = []
+    try:
+        positional = [literal_value(argument) for argument in node.args]
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise ValueError
+            keywords.append((keyword.arg, literal_value(keyword.value)))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        raise EditError(f"the arguments in {shown!r} are not plain literals", hint=hint) from None
+    return WrittenCall(node.func.id, tuple(positional), tuple(keywords))
+
+
+# Plain data
+
+
+def _plain_value(value: object) -> object:
+    """A literal that JSON holds exactly."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return {"literal": literal_text(value)}
+
+
+def _value_from(plain: object) -> object:
+    if not isinstance(plain, dict):
+        return plain
+    return literal_value(ast.parse(str(plain["literal"]), mode="eval").body)
+
+
+def plain_call(call: Call) -> dict[str, object]:
+    """A call as plain data."""
+    out: dict[str, object] = {"name": call.name}
+    if call.arguments:
+        out["arguments"] = {name: _plain_value(value) for name, value in call.arguments}
+    return out | ({"source": call.source} if call.source else {})
+
+
+def call_from(plain: Mapping[str, Any]) -> Call:
+    """What `plain_call` wrote."""
+    arguments = tuple((str(name), _value_from(value)) for name, value in plain.get("arguments", {}).items())
+    return Call(str(plain["name"]), arguments, str(plain.get("source", "")))
+
+
+def plain_edit(edit: Edit) -> dict[str, object]:
+    """An edit as plain data, each call once."""
+    if isinstance(edit, SetCells):
+        return {
+            "do": "set",
+            "tensor": edit.tensor,
+            "cells": edit.cells,
+            "operator": edit.operator,
+            "number": _plain_value(edit.number),
+        }
+    if isinstance(edit, ApplyFunction):
+        return {"do": "apply", "block": edit.block, "call": plain_call(edit.call), "seed": edit.seed}
+    places: dict[str, int] = {}
+    calls: list[dict[str, object]] = []
+    steps: list[list[object]] = []
+    for tensor, call in edit.steps:
+        place = places.setdefault(f"{call.source} {call.text}", len(places))
+        if place == len(calls):
+            calls.append(plain_call(call))
+        steps.append([tensor, place])
+    return {"do": "initialise", "calls": calls, "steps": steps, "seed": edit.seed}
+
+
+def edit_from(plain: Mapping[str, Any]) -> Edit:
+    """What `plain_edit` wrote.
+
+    Raises:
+        EditError: It is no edit.
+    """
+    try:
+        kind = plain["do"]
+        if kind == "set":
+            number = _value_from(plain["number"])
+            if not isinstance(number, bool | int | float | complex):
+                raise TypeError
+            return SetCells(str(plain["tensor"]), str(plain["cells"]), str(plain["operator"]), number)
+        if kind == "apply":
+            return ApplyFunction(str(plain["block"]), call_from(plain["call"]), int(plain["seed"]))
+        if kind == "initialise":
+            calls = [call_from(call) for call in plain["calls"]]
+            steps = tuple(Step(str(tensor), calls[int(place)]) for tensor, place in plain["steps"])
+            return Initialise(steps, int(plain["seed"]))
+    except (KeyError, IndexError, TypeError, ValueError, SyntaxError, AttributeError):
+        raise EditError("is no record of a change: something in it is missing or of another type") from None
+    raise EditError(f"is no record of a change: nothing is called {safe_text(str(kind), 40)!r}")
+
+
+# Words
+
+
+def calls_of(edit: Edit) -> list[Call]:
+    """The different calls of an edit, in order."""
+    if isinstance(edit, SetCells):
+        return []
+    if isinstance(edit, ApplyFunction):
+        return [edit.call]
+    # By their text: an argument may be a list, which cannot be a key.
+    return list({(step.call.source, step.call.text): step.call for step in edit.steps}.values())
+
+
+def edit_text(edit: Edit) -> str:
+    """An edit in a line: ``normal_(std=0.01) on 3 tensors, seed 7``."""
+    if isinstance(edit, SetCells):
+        return f"{safe_text(edit.tensor)}[{edit.cells or '...'}] {edit.operator} {literal_text(edit.number)}"
+    if isinstance(edit, ApplyFunction):
+        return f"{safe_text(edit.block) or 'whole network'}.apply({edit.call.text}), seed {edit.seed}"
+    names = [step.tensor for step in edit.steps]
+    where = safe_text(names[0]) if len(names) == 1 else f"{len(names):,} tensors"
+    return f"{joined(call.text for call in calls_of(edit))} on {where}, seed {edit.seed}"
+
+
+def joined(texts: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    parts: Sequence[str] = list(texts)
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
