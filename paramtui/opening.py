@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.core.model_target import ModelOptions, ModelTarget
     from paramtui.core.source import Reader, Watch
+    from paramtui.editable import EditableCheckpoint
     from paramtui.engine.client import EngineSource
 
 # Seconds that the screen waits for a target before it paints that it is waiting. Both share one
@@ -51,7 +52,7 @@ class TargetOpener:
         options = self._options or ModelOptions()
         if model.text != self._first:
             # Inputs and weights were meant for the first target.
-            options = ModelOptions(options.device, options.seed)
+            options = ModelOptions(options.device, options.seed, init_files=options.init_files)
         return EngineSource(model, options, told)
 
     async def __call__(self, target: str, watch: Watch) -> Reader:
@@ -77,11 +78,16 @@ class TargetOpener:
                 late.follow(watch)
             return await source.opened()
         if early is None or early.target != target:
-            return await asyncio.to_thread(_open, target, watch)
+            return self._editable(await asyncio.to_thread(_open, target, watch))
         early.watch.follow(watch)
         if not early.done.is_set():
             await asyncio.to_thread(early.done.wait)
-        return early.result()
+        return self._editable(early.result())
+
+    def _editable(self, source: CheckpointSource) -> EditableCheckpoint:
+        from paramtui.editable import EditableCheckpoint
+
+        return EditableCheckpoint(source, self._options.init_files if self._options is not None else ())
 
 
 def _model_target(target: str) -> ModelTarget | None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from paramtui.checkpoints.temporary import Identity
+
 # One pread moves at most 2 GiB on Linux.
 _MAX_READ = 1 << 30
 
@@ -21,13 +23,22 @@ class RandomFile:
 
     The descriptor is closed after listing and reopened to read values, so that a thousand shards
     need no thousand descriptors; a file that was replaced or changed meanwhile is refused.
+
+    Attributes:
+        path: As it was named.
+        nbytes: Its length.
+        status: What the system said of it when it was opened first.
+        saved_as: What took its place when it was saved over; None while it is what lies at its path.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._identity: tuple[int, int, int, int] | None = None
+        self._pinned = False
+        self.saved_as: Identity | None = None
         self._fd = self._open()
-        self.nbytes = os.fstat(self._fd).st_size
+        self.status = os.fstat(self._fd)
+        self.nbytes = self.status.st_size
 
     def _open(self) -> int:
         try:
@@ -35,7 +46,11 @@ class RandomFile:
             fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise TargetError(os_error_text(error), where=self.path) from None
-        status = os.fstat(fd)
+        try:
+            status = os.fstat(fd)
+        except OSError as error:
+            os.close(fd)
+            raise TargetError(os_error_text(error), where=self.path) from None
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             raise TargetError(f"is {kind_of(status.st_mode)}, not a regular file", where=self.path)
@@ -46,9 +61,19 @@ class RandomFile:
         self._identity = identity
         return fd
 
+    def pin(self) -> None:
+        """Keeps the file open from now on, to go on reading it when another takes its place.
+
+        Raises:
+            TargetError, ValuesError: It cannot be opened any more, or has changed.
+        """
+        if self._fd < 0:
+            self._fd = self._open()
+        self._pinned = True
+
     def close(self) -> None:
-        """Closes the descriptor; later reads open the file for themselves."""
-        if self._fd >= 0:
+        """Closes the descriptor, unless it is pinned; later reads open the file for themselves."""
+        if self._fd >= 0 and not self._pinned:
             os.close(self._fd)
             self._fd = -1
 

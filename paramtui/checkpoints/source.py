@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from paramtui.errors import ValuesError
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 NO_GRADIENTS = "a checkpoint stores no gradients"
 
 
+class Place(NamedTuple):
+    """Where in a file a run of bytes begins."""
+
+    file: RandomFile
+    begin: int
+
+
 class Run(Protocol):
     """One run of bytes that tensors lie in."""
 
@@ -24,6 +31,9 @@ class Run(Protocol):
 
     def read(self, begin: int, nbytes: int) -> bytes:
         """Exactly `nbytes` bytes from byte `begin` of the run."""
+
+    def place(self) -> Place | None:
+        """Where the bytes lie as they are; None where no range of a file is them."""
 
 
 class FileRun:
@@ -41,6 +51,10 @@ class FileRun:
         """Bytes of the range, read from the file."""
         return self._file.read(self._begin + begin, nbytes)
 
+    def place(self) -> Place | None:
+        """Where it begins."""
+        return Place(self._file, self._begin)
+
 
 class MemoryRun:
     """Bytes that lay inside a pickle."""
@@ -56,6 +70,10 @@ class MemoryRun:
         """A copy of some of the bytes."""
         return self._data[begin : begin + nbytes]
 
+    def place(self) -> Place | None:
+        """None: a pickle holds the bytes in a form of its own."""
+        return None
+
 
 class CheckpointSource:
     """The `Reader` of a checkpoint file or directory.
@@ -69,7 +87,7 @@ class CheckpointSource:
         self.listing = listing
         self.runs = runs
         listing.reasons.setdefault("gradients", NO_GRADIENTS)
-        listing.reasons.setdefault("edit", "editing is not available yet")
+        listing.reasons.setdefault("edit", "opened for reading only")
         listing.reasons.setdefault("statistics", "statistics are not available yet")
 
     def read(self, location: int, begin: int, nbytes: int) -> bytes:
@@ -80,6 +98,11 @@ class CheckpointSource:
                 f"bytes {begin:,} to {begin + nbytes:,} lie outside the {run.nbytes:,} bytes stored"
             )
         return run.read(begin, nbytes)
+
+    def paths(self) -> list[str]:
+        """The files that it consists of, besides an index."""
+        shards = [shard.path for shard in self.listing.shards if shard.path]
+        return shards or [self.listing.target]
 
     def big_endian(self, location: int) -> bool:
         """Whether the numbers of a run are big-endian."""

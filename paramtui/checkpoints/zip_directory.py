@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
+from paramtui.checkpoints.source import Place
 from paramtui.core.text import safe_text
 from paramtui.errors import FormatError, ValuesError
 
@@ -216,9 +217,20 @@ class RecordRun:
     def read(self, begin: int, nbytes: int) -> bytes:
         """Bytes of the record: in place if it is stored, else from its inflated content."""
         directory, index = self._directory, self._index
-        if directory.method[index] == STORED and directory.packed_nbytes[index] == self.nbytes:
+        if self._stored:
             return directory.file.read(directory.begin(index) + begin, nbytes)
         return directory.inflated(index)[begin : begin + nbytes]
+
+    @property
+    def _stored(self) -> bool:
+        directory, index = self._directory, self._index
+        return directory.method[index] == STORED and directory.packed_nbytes[index] == self.nbytes
+
+    def place(self) -> Place | None:
+        """Where a stored record begins; None for a deflated one."""
+        if not self._stored:
+            return None
+        return Place(self._directory.file, self._directory.begin(self._index))
 
 
 def _zip64_fields(extra: bytes, nbytes: int, packed: int, header: int) -> tuple[int, int, int]:

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from paramtui.core.history import History
 from paramtui.core.plain import answer_from, window_from
 from paramtui.core.source import Outcome, Window
+from paramtui.engine.editing import EditingMixin, plain_picks
 from paramtui.engine.process import Engine
 from paramtui.errors import ParamtuiError, ValuesError
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from paramtui.engine.protocol import Message
 
 
-class EngineSource:
+class EngineSource(EditingMixin):
     """The source of a model that another process holds.
 
     Args:
@@ -41,6 +43,8 @@ class EngineSource:
         self._options = options
         self._listeners = [told]
         self._journal: list[tuple[str, dict[str, object]]] = []
+        self.history = History()
+        self.environment: dict[str, str] = {}
         self._engine, self._opening = self._begin()
 
     def _begin(self) -> tuple[Engine, Future[Message]]:
@@ -50,6 +54,9 @@ class EngineSource:
     def _tell(self, engine: Engine, kind: str, words: str) -> None:
         # Of an engine that was given up, nobody wants to hear.
         if engine is getattr(self, "_engine", engine):
+            if kind == "progress":
+                self._progressed(words)
+                return
             for told in self._listeners:
                 told(kind, words)
 
@@ -88,7 +95,8 @@ class EngineSource:
         self.gradients, listing = answer_from(data.split(b"\n"))
         if listing is not None:
             self.listing = listing
-        return Outcome(self.gradients, listing, head["result"])
+        said, changed, digest = (*head["result"], (), "")[:3]
+        return Outcome(self.gradients, listing, said, tuple(changed), digest)
 
     # Reading
 
@@ -109,11 +117,10 @@ class EngineSource:
         problem = self.listing.problem(tensor)
         if problem:
             raise ValuesError(problem)
-        plain = [
-            {"range": [pick.start, pick.stop, pick.step]} if isinstance(pick, range) else list(pick)
-            for pick in picks
-        ]
-        return self._engine.call(call, tensor=tensor, picks=plain)
+        return self._engine.call(call, tensor=tensor, picks=plain_picks(picks))
+
+    def _ask_engine(self, name: str, **arguments: Any) -> Future[Message]:  # noqa: ANN401  whatever the call takes
+        return self._engine.call(name, **arguments)
 
     @staticmethod
     def _window(tensor: int, picks: Sequence[Sequence[int]], message: Message) -> Window:
@@ -139,6 +146,7 @@ class EngineSource:
         if name == "set_training":
             self._journal = [done for done in self._journal if done[0] != name or self._passes_since(done)]
         self._journal.append((name, arguments))
+        self._note_change(name, arguments, outcome)
         return outcome
 
     def _passes_since(self, done: tuple[str, dict[str, object]]) -> bool:
@@ -193,6 +201,7 @@ class EngineSource:
             self._engine.close()
             raise
         journal, self._journal = self._journal, []
+        self.history.clear()
         count, failed = 0, ""
         try:
             for name, arguments in journal if replay else []:

@@ -41,12 +41,17 @@ class Engine:
 
     Args:
         told: Called from a thread with ``output`` and what was printed, ``stage`` and what is being done,
-            ``ended`` and why.
+            ``ended`` and why, ``progress`` and two numbers: done, and in all.
+
+    Attributes:
+        folder: A private directory, deleted at the end.
+        ended: Why it has ended; empty while it is there.
+        doing: What it does, in words.
     """
 
     def __init__(self, told: Callable[[str, str], None]) -> None:
         self._told = told
-        self._folder = tempfile.mkdtemp(prefix="paramtui-")
+        self.folder = tempfile.mkdtemp(prefix="paramtui-")
         self._waiting: dict[int, Future[Message]] = {}
         self._lock = threading.Lock()
         self._next = 0
@@ -56,7 +61,7 @@ class Engine:
         ours, theirs = socket.socketpair()
         watched, self._lifeline = os.pipe()
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
-        words = [str(theirs.fileno()), str(watched), self._folder, package]
+        words = [str(theirs.fileno()), str(watched), self.folder, package]
         try:
             self._process = subprocess.Popen(  # noqa: S603  this very Python
                 [sys.executable, "-P", "-c", _START, *words],
@@ -71,7 +76,7 @@ class Engine:
         finally:
             theirs.close()
             os.close(watched)
-        self._channel = Channel(ours, self._folder)
+        self._channel = Channel(ours, self.folder)
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
@@ -104,7 +109,7 @@ class Engine:
         self._lifeline = -1
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     # The thread that listens
 
@@ -184,6 +189,9 @@ class Engine:
         if head.get("event") == "stage":
             self.doing = str(head.get("words"))
             self._told("stage", self.doing)
+            return
+        if head.get("event") == "progress":
+            self._told("progress", str(head.get("words")))
             return
         with self._lock:
             future = self._waiting.pop(int(head.get("id", 0)), None)

@@ -14,10 +14,14 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from paramtui.core.catalogue import plain_catalogue
+from paramtui.core.edits import call_from, edit_from
 from paramtui.core.model_target import ModelOptions, ModelTarget
 from paramtui.core.plain import gradient_lines, listing_lines, plain_window
+from paramtui.core.plain_edits import plain_preview, work_from
 from paramtui.engine.protocol import Channel, ChannelClosedError, plain_error
 from paramtui.errors import EngineError, ParamtuiError, RunStoppedError, UserCodeError
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from paramtui.core.source import Outcome
     from paramtui.models.host import ModuleHost
+    from paramtui.models.initializers import Available
 
 
 class _Job(NamedTuple):
@@ -50,6 +55,7 @@ class Server:
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._running = False
         self._host: ModuleHost | None = None
+        self._found: Available | None = None
         self._process = os.getpid()
         self._calls: dict[str, Callable[..., tuple[Any, bytes]]] = {
             "open": self._open,
@@ -57,6 +63,14 @@ class Server:
             "zero_gradients": self._zero_gradients,
             "set_training": self._set_training,
             "apply_proposal": self._apply_proposal,
+            "apply": self._apply,
+            "undo": lambda: self._result(self._model.undo()),
+            "redo": lambda: self._result(self._model.redo()),
+            "preview": self._preview,
+            "save": self._save,
+            "catalogue": self._catalogue,
+            "trial": self._trial,
+            "compute": self._compute,
         }
 
     def run(self) -> None:
@@ -147,7 +161,8 @@ class Server:
         gradients = host.gradients() if outcome is None else outcome.gradients
         listing = host.listing if everything else outcome.listing if outcome else None
         lines = [*gradient_lines(gradients), *(listing_lines(listing) if listing is not None else ())]
-        return outcome.said if outcome is not None else "", "\n".join(lines).encode()
+        said = [outcome.said, outcome.changed, outcome.digest] if outcome is not None else [""]
+        return said, "\n".join(lines).encode()
 
     def _backward(self, inputs: str | None, *, accumulate: bool) -> tuple[Any, bytes]:
         return self._result(self._model.backward(inputs, accumulate=accumulate))
@@ -160,6 +175,52 @@ class Server:
 
     def _apply_proposal(self) -> tuple[Any, bytes]:
         return self._result(self._model.apply_proposal(self._progress))
+
+    # Changing
+
+    def _apply(self, edit: dict[str, Any], *, without_undo: bool) -> tuple[Any, bytes]:
+        return self._result(self._model.apply(edit_from(edit), without_undo=without_undo))
+
+    def _preview(self, edit: dict[str, Any], tensor: int | None, picks: list[Any]) -> tuple[Any, bytes]:
+        return plain_preview(self._model.preview(edit_from(edit), tensor, _picks(picks)))
+
+    def _save(self, path: str, *, over: bool) -> tuple[Any, bytes]:
+        told = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now - told > 0.1 or done == total:
+                told = now
+                self._send({"event": "progress", "words": f"{done} {total}"})
+
+        return list(self._model.save(path, over=over, progress=progress)), b""
+
+    def _initializers(self, files: list[str]) -> Available:
+        """Those of a process without a model."""
+        if self._found is None:
+            from paramtui.models.initializers import available
+
+            self._found = available(files, "cpu")
+        return self._found
+
+    def _catalogue(self, files: list[str]) -> tuple[Any, bytes]:
+        host = self._host
+        found = self._initializers(files).catalogue if host is None else host.editor.catalogue()
+        return plain_catalogue(found), b""
+
+    def _trial(self, asked: list[Any], files: list[str]) -> tuple[Any, bytes]:
+        wanted = [(call_from(call), tuple(shape), dtype) for call, shape, dtype in asked]
+        if self._host is not None:
+            return self._host.editor.trial(wanted), b""
+        from paramtui.models.initializers import trial
+
+        return trial(self._initializers(files), wanted, "cpu"), b""
+
+    def _compute(self, work: dict[str, Any], files: list[str]) -> tuple[Any, bytes]:
+        from paramtui.models.computing import compute
+
+        return compute(work_from(work), self._initializers(files)), b""
 
     # The thread that answers
 
@@ -185,8 +246,7 @@ class Server:
 
     def _window(self, number: int, call: str, arguments: dict[str, Any]) -> None:
         try:
-            picks = [range(*pick["range"]) if isinstance(pick, dict) else pick for pick in arguments["picks"]]
-            window = getattr(self._model, call)(int(arguments["tensor"]), picks)
+            window = getattr(self._model, call)(int(arguments["tensor"]), _picks(arguments["picks"]))
             plain, data = plain_window(window)
         except ParamtuiError as error:
             self._send({"id": number, "error": plain_error(error)})
@@ -204,6 +264,11 @@ class Server:
                 with contextlib.suppress(OSError):
                     os.killpg(self._process, signal.SIGKILL)
         os._exit(0)
+
+
+def _picks(plain: list[Any]) -> list[Any]:
+    """Indices by dimension, as the client wrote them."""
+    return [range(*pick["range"]) if isinstance(pick, dict) else pick for pick in plain]
 
 
 def _watch_over(lifeline: int, folder: str, descriptor: int) -> None:

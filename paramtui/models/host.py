@@ -10,10 +10,12 @@ from paramtui.core.input_spec import is_function_reference, parse_inputs
 from paramtui.core.live import LiveFacts
 from paramtui.core.source import Outcome, Window
 from paramtui.errors import ValuesError
+from paramtui.models.editing import ModelEditor
 from paramtui.models.gradients import gradient_figures, held_gradient, run_backward
 from paramtui.models.inputs import Inputs, as_inputs, derive_inputs, make_inputs
 from paramtui.models.loading import import_file
 from paramtui.models.module_listing import list_module, parameter_owners, signature
+from paramtui.models.shield import unstoppable
 from paramtui.models.state_guard import preserved, seed_all
 from paramtui.models.tensor_cells import read_window
 from paramtui.models.user_code import user_code
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from paramtui.core.edits import Edit
     from paramtui.core.listing import Listing
     from paramtui.core.model_target import ModelOptions
+    from paramtui.core.source import Preview, Saved
+    from paramtui.models.editing import Applied
     from paramtui.models.loading import Loaded
 
 NO_STATISTICS = "statistics are not available yet"
-NO_EDIT = "editing is not available yet"
+NO_EDIT = "the model is on the meta device: it has no numbers to change"
 
 
 class ModuleHost:
@@ -54,6 +59,7 @@ class ModuleHost:
         self._passes = 0
         self._last: tuple[float | None, str, str, int | None] = (None, "", "", None)
         self._weights: WeightsState | None = None
+        self.editor = ModelEditor(lambda: self.listed, options.device, options.init_files)
         self._list()
 
     def _list(self) -> None:
@@ -64,9 +70,9 @@ class ModuleHost:
         listing = self.listed.listing
         if self._weights is not None:
             self._weights.annotate(self.listed)
-        listing.reasons["edit"] = NO_EDIT
         listing.reasons["statistics"] = NO_STATISTICS
         if listing.kind and all(device == "meta" for device in facts.device):
+            listing.reasons["edit"] = NO_EDIT
             listing.reasons["gradients"] = "the model is on the meta device: it has no numbers to run with"
         self._signature = signature(self.listed)
 
@@ -166,6 +172,39 @@ class ModuleHost:
         self._passes = 0
         self._last = (None, "", "", None)
         return self._outcome("gradients set to None")
+
+    # Changing
+
+    def apply(self, edit: Edit, *, without_undo: bool = False) -> Outcome:
+        """See `Editor.apply`."""
+        done = self.editor.carry_out(edit, without_undo=without_undo)
+        with unstoppable():
+            # From here on it counts, and whoever asked must hear of it.
+            return self._edited(self.editor.commit(done))
+
+    def undo(self) -> Outcome:
+        """See `Editor.undo`."""
+        with unstoppable():
+            return self._edited(self.editor.undo())
+
+    def redo(self) -> Outcome:
+        """See `Editor.redo`."""
+        with unstoppable():
+            return self._edited(self.editor.redo())
+
+    def _edited(self, applied: Applied) -> Outcome:
+        outcome = self._outcome(applied.said)
+        return outcome._replace(changed=applied.tensors, digest=applied.digest)
+
+    def preview(self, edit: Edit, tensor: int | None, picks: Sequence[Sequence[int]]) -> Preview:
+        """See `Editor.preview`."""
+        return self.editor.preview(edit, tensor, picks, self.window)
+
+    def save(self, path: str, *, over: bool, progress: Callable[[int, int], None] | None) -> Saved:
+        """See `Editor.save`."""
+        from paramtui.models.saving import save_model
+
+        return save_model(self.model, path, over=over, progress=progress)
 
     def set_training(self, *, training: bool) -> Outcome:
         """Puts the model in training or evaluation mode."""

@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from paramtui.core.editable import edit_reason
+from paramtui.core.file_names import free_name
+from paramtui.core.history import History
 from paramtui.errors import RunStoppedError, ValuesError
+from paramtui.models.shield import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paramtui.core.catalogue import Catalogue
+    from paramtui.core.edits import Call, Edit
     from paramtui.core.gradients import Gradients
-    from paramtui.core.listing import Listing
-    from paramtui.core.source import Outcome, Window
+    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.source import Outcome, Preview, Saved, Window
     from paramtui.models.host import ModuleHost
+
+T = TypeVar("T")
 
 NOT_RESTARTED = "the model lives in your own process, which cannot be started again from here"
 
@@ -37,6 +45,7 @@ class ModuleSource:
         self._host = host
         self._worker: int | None = None
         self._lock = threading.Lock()
+        self.history = History()
         self.listing: Listing = host.listing
         self.gradients: Gradients = host.gradients()
 
@@ -59,7 +68,7 @@ class ModuleSource:
             self.listing = outcome.listing
         return outcome
 
-    def _run(self, work: Callable[[], Outcome]) -> Outcome:
+    def _run(self, work: Callable[[], T]) -> T:
         try:
             with self._lock:
                 self._worker = threading.get_ident()
@@ -91,12 +100,84 @@ class ModuleSource:
     async def interrupt(self) -> bool:
         """See `Differentiable.interrupt`; counts at the next step of Python code."""
         with self._lock:
-            if self._worker is None:
+            # What must be done whole is not stopped half-way.
+            if self._worker is None or not LOCK.acquire(blocking=False):
                 return False
-            asked = ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self._worker), ctypes.py_object(KeyboardInterrupt)
-            )
+            try:
+                return self._throw(self._worker)
+            finally:
+                LOCK.release()
+
+    @staticmethod
+    def _throw(worker: int) -> bool:
+        asked = ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(worker), ctypes.py_object(KeyboardInterrupt)
+        )
         return bool(asked)
+
+    # Changing
+
+    def edit_reason(self, tensor: int) -> str:
+        """See `Editor.edit_reason`."""
+        return edit_reason(self.listing, tensor)
+
+    def function_words(self, block: str) -> str:  # noqa: ARG002  as the protocol has it
+        """See `Editor.function_words`: a model knows its classes."""
+        return ""
+
+    async def catalogue(self) -> Catalogue:
+        """See `Editor.catalogue`."""
+        return await asyncio.to_thread(self._host.editor.catalogue)
+
+    async def trial(self, asked: Sequence[tuple[Call, Shape, str]]) -> list[str]:
+        """See `Editor.trial`."""
+        return await asyncio.to_thread(self._host.editor.trial, asked)
+
+    async def preview(self, edit: Edit, tensor: int | None, picks: Sequence[Sequence[int]]) -> Preview:
+        """See `Editor.preview`."""
+        return await asyncio.to_thread(self._run, lambda: self._host.preview(edit, tensor, picks))
+
+    async def apply(self, edit: Edit, *, without_undo: bool = False) -> Outcome:
+        """See `Editor.apply`."""
+        outcome = await self._do(lambda: self._host.apply(edit, without_undo=without_undo))
+        self.history.add(edit, outcome.changed, outcome.digest)
+        return outcome
+
+    async def undo(self) -> Outcome:
+        """See `Editor.undo`."""
+        outcome = await self._do(self._host.undo)
+        self.history.undo()
+        return outcome
+
+    async def redo(self) -> Outcome:
+        """See `Editor.redo`."""
+        outcome = await self._do(self._host.redo)
+        self.history.redo()
+        return outcome
+
+    async def script(self) -> str:
+        """See `Editor.script`."""
+        from paramtui.core.script import python_script
+        from paramtui.core.tree import Tree
+
+        environment = (await self.catalogue()).environment
+        return python_script(Tree(self.listing), self.listing.target, environment, self.history.done, {})
+
+    def save_name(self) -> str:
+        """See `Editor.save_name`."""
+        return free_name("model.safetensors")
+
+    async def save(self, path: str, *, over: bool, progress: Callable[[int, int], None]) -> Saved:
+        """See `Editor.save`."""
+        saved = await asyncio.to_thread(
+            self._run, lambda: self._host.save(path, over=over, progress=progress)
+        )
+        self.history.saved()
+        return saved
+
+    async def stop_saving(self) -> None:
+        """See `Editor.stop_saving`."""
+        await self.interrupt()
 
     async def restart(self, *, replay: bool) -> Outcome:  # noqa: ARG002  as the protocol has it
         """Cannot be done.

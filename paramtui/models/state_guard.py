@@ -25,6 +25,25 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Puts back afterwards the random state of Python, NumPy (where it is imported) and torch."""
+    python = random.getstate()
+    numpy: Any = sys.modules.get("numpy")
+    array_state = numpy.random.get_state() if numpy is not None else None
+    torch_state = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        if numpy is not None:
+            numpy.random.set_state(array_state)
+        torch.set_rng_state(torch_state)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+
+
 def modules_of(model: nn.Module) -> list[nn.Module]:
     """Every module once, whatever they point to."""
     found = [model]
@@ -37,7 +56,7 @@ def modules_of(model: nn.Module) -> list[nn.Module]:
     return found
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
     """A buffer as it was.
 
     Attributes:
@@ -67,12 +86,13 @@ class _Module(NamedTuple):
     not_saved: frozenset[str]
 
 
-def _held(buffer: torch.Tensor) -> _Held:
+def held(buffer: torch.Tensor) -> Held:
+    """A tensor with a copy of what it holds now."""
     if is_lazy(buffer) or buffer.device.type == "meta":
-        return _Held(buffer, None, None)
+        return Held(buffer, None, None)
     with torch.no_grad():
         alias = buffer.detach()
-        return _Held(buffer, alias, alias.clone())
+        return Held(buffer, alias, alias.clone())
 
 
 def _buffers(module: nn.Module) -> list[tuple[str, torch.Tensor | None]]:
@@ -101,31 +121,21 @@ def preserved(model: nn.Module) -> Iterator[None]:
         )
         for module in modules_of(model)
     ]
-    copies: dict[int, _Held] = {}
+    copies: dict[int, Held] = {}
     for module in modules:
         for _, buffer in _buffers(module.module):
             if buffer is not None and id(buffer) not in copies:
-                copies[id(buffer)] = _held(buffer)
-    python = random.getstate()
-    numpy: Any = sys.modules.get("numpy")
-    array_state = numpy.random.get_state() if numpy is not None else None
-    torch_state = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+                copies[id(buffer)] = held(buffer)
     try:
-        yield
+        with kept_random_state():
+            yield
     finally:
-        random.setstate(python)
-        if numpy is not None:
-            numpy.random.set_state(array_state)
-        torch.set_rng_state(torch_state)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
-        restored = {key: _restored(held) for key, held in copies.items()}
+        restored = {key: put_back(kept) for key, kept in copies.items()}
         for module in modules:
-            _put_back(module, restored)
+            _put_back_module(module, restored)
 
 
-def _put_back(was: _Module, restored: dict[int, torch.Tensor]) -> None:
+def _put_back_module(was: _Module, restored: dict[int, torch.Tensor]) -> None:
     module = was.module
     if module.training != was.training:
         module.training = was.training
@@ -148,9 +158,9 @@ def _put_back(was: _Module, restored: dict[int, torch.Tensor]) -> None:
         not_saved.update(was.not_saved)
 
 
-def _restored(held: _Held) -> torch.Tensor:
-    """The buffer with the elements that it had; a copy where it cannot take them."""
-    buffer, alias, copy = held
+def put_back(kept: Held) -> torch.Tensor:
+    """The tensor with the elements that it had; a copy where it cannot take them."""
+    buffer, alias, copy = kept
     if buffer is None or alias is None or copy is None:
         return buffer  # type: ignore[return-value]
     try:
@@ -160,7 +170,7 @@ def _restored(held: _Held) -> torch.Tensor:
                     # Only then: writing into a buffer would invalidate a graph of the caller's that saved it.
                     # The count of changes, `_version`, cannot tell: batch normalisation does not raise it.
                     alias.copy_(copy)
-                if not _same_place(buffer, alias):
+                if not same_place(buffer, alias):
                     buffer.data = alias
             elif not _equal_parts(buffer, copy):
                 buffer.copy_(copy)
@@ -169,7 +179,8 @@ def _restored(held: _Held) -> torch.Tensor:
     return buffer
 
 
-def _same_place(one: torch.Tensor, other: torch.Tensor) -> bool:
+def same_place(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are the same elements of the same memory."""
     if one.dtype != other.dtype or one.shape != other.shape or one.stride() != other.stride():
         return False
     try:

@@ -301,7 +301,7 @@ async def test_a_large_window_and_listing_go_by_file_and_leave_none(begin: Begin
     assert len(source.listing.modules) == 9004
     window = await source.window(4, (range(600), range(600)))
     assert window.values is not None and window.values.shape == (600, 600)
-    folder = source._engine._folder
+    folder = source._engine.folder
     assert os.listdir(folder) == []
     source.close()
     with pytest.raises(FileNotFoundError):
@@ -319,7 +319,7 @@ def test_the_engine_and_its_children_end_when_the_screen_is_killed(tmp_path: Pat
         "import time\nfrom paramtui.core.model_target import *\n"
         "from paramtui.engine.client import EngineSource\n"
         "s = EngineSource(model_target('net.py'), ModelOptions(), lambda *_: None).wait_open()\n"
-        "print(s.pid, s._engine._folder, flush=True)\ntime.sleep(1000)"
+        "print(s.pid, s._engine.folder, flush=True)\ntime.sleep(1000)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

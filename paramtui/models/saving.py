@@ -1,0 +1,98 @@
+"""Saves the state dict of a live model, streaming from the memory that it lies in."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from paramtui.checkpoints.safetensors_writing import safetensors_file_job
+from paramtui.checkpoints.state_dict import StateEntry, StateStorage
+from paramtui.checkpoints.temporary import identity_of
+from paramtui.checkpoints.torch_zip_writing import torch_file_job
+from paramtui.checkpoints.writing import write_files
+from paramtui.core.source import Saved
+from paramtui.core.text import bytes_text, safe_text
+from paramtui.errors import SavingError
+from paramtui.models.snapshots import storage_of
+from paramtui.models.tensor_listing import dtype_name
+from paramtui.models.user_code import user_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+
+def save_model(
+    model: nn.Module, path: str, *, over: bool, progress: Callable[[int, int], None] | None = None
+) -> Saved:
+    """Saves to ``.safetensors`` or to ``.pt``; see `paramtui.core.source.Editor.save`."""
+    with user_code("state_dict()"):
+        state = model.state_dict()
+    entries, storages = _entries(state, path)
+    replaces = identity_of(path) if over and os.path.lexists(path) else None
+    notes: list[str] = []
+    if path.endswith(".safetensors"):
+        job, notes = safetensors_file_job(
+            path, entries, storages, user_metadata={"format": "pt"}, replaces=replaces
+        )
+    else:
+        metadata = getattr(state, "_metadata", None)
+        job = torch_file_job(path, entries, storages, metadata=metadata, replaces=replaces)
+    written = write_files([job], progress)
+    words = [f"saved the state dict to {safe_text(path, 400)}, {bytes_text(job.nbytes)}", *notes]
+    return Saved(tuple(written.paths), job.nbytes, "; ".join([*words, *written.notes]), written.durable)
+
+
+def _entries(state: dict[str, Any], path: str) -> tuple[list[StateEntry], list[StateStorage]]:
+    entries: list[StateEntry] = []
+    storages: list[StateStorage] = []
+    places: dict[tuple[str, int], int] = {}
+    for name, value in state.items():
+        tensor = _plain(name, value, path)
+        memory = storage_of(tensor)
+        key = (str(tensor.device), memory.data_ptr()) if memory is not None else ("", len(storages))
+        if key not in places:
+            places[key] = len(storages)
+            storages.append(StateStorage(memory.numel() if memory is not None else 0, _reader(memory)))
+        entries.append(
+            StateEntry(
+                name,
+                dtype_name(tensor),
+                tuple(map(int, tensor.shape)),
+                tuple(map(int, tensor.stride())),
+                int(tensor.storage_offset()),
+                places[key],
+                tensor.requires_grad,
+                isinstance(value, torch.nn.Parameter),
+            )
+        )
+    return entries, storages
+
+
+def _plain(name: str, value: object, path: str) -> torch.Tensor:
+    where, shown = path, safe_text(name)
+    if not isinstance(value, torch.Tensor):
+        raise SavingError(
+            f"{shown} is no tensor but a {type(value).__name__}: only tensors can be saved from here",
+            where=where,
+            hint="torch.save(model.state_dict(), ...) in your own code keeps it",
+        )
+    if value.device.type == "meta":
+        raise SavingError(f"{shown} is on the meta device: it has no numbers", where=where)
+    plain = value.layout == torch.strided and not value.is_nested and not value.is_quantized
+    if not plain or (value.numel() and storage_of(value) is None) or value.is_conj() or value.is_neg():
+        raise SavingError(
+            f"{shown} is no plain tensor ({type(value).__name__}, {value.layout})",
+            where=where,
+            hint="torch.save(model.state_dict(), ...) in your own code keeps it",
+        )
+    return value
+
+
+def _reader(memory: torch.Tensor | None) -> Callable[[int, int], bytes]:
+    if memory is None:
+        return lambda _begin, _nbytes: b""
+    return lambda begin, nbytes: memory[begin : begin + nbytes].cpu().numpy().tobytes()
