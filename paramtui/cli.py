@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from paramtui.errors import ParamtuiError, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
-    from typing import NoReturn
 
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.core.model_target import ModelOptions
+    from paramtui.core.source import Editor
     from paramtui.engine.client import EngineSource
     from paramtui.tui.home import Home
 
-COMMANDS = ("ls", "show", "grad")
-TARGETS = "checkpoint file or directory, file.py, file.py:factory, package.module:factory"
+COMMANDS = ("ls", "show", "grad", "init", "replay")
 MODELS = "a model is file.py, file.py:factory, or package.module:factory"
 # Commands that are laid down and not built yet: named, so that none is taken for a target.
-PLANNED = ("stats", "shared", "init", "replay", "check")
+PLANNED = ("stats", "shared", "check")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,8 +69,10 @@ def _fail(message: str) -> int:
 def _run(words: list[str]) -> int:
     if words and words[0] in PLANNED:
         return _fail(f"the command {words[0]} is not available yet")
+    from paramtui.arguments import parser_of
+
     command = words[0] if words and words[0] in COMMANDS else None
-    options = _parser(command).parse_args(_bracketed(words[1:] if command else words))
+    options = parser_of(command).parse_args(_bracketed(words[1:] if command else words))
     options.command = command
     if command == "ls":
         return _ls(options)
@@ -79,6 +80,8 @@ def _run(words: list[str]) -> int:
         return _show(options)
     if command == "grad":
         return _grad(options)
+    if command in ("init", "replay"):
+        return _change(options)
     return _browse(options)
 
 
@@ -90,77 +93,6 @@ def _bracketed(words: list[str]) -> list[str]:
     ]
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
-    import argparse
-
-    class OneLineParser(argparse.ArgumentParser):
-        """Says what is wrong in one line, as every other error."""
-
-        def error(self, message: str) -> NoReturn:
-            raise UsageError(message, hint=f"{self.prog} --help shows what it takes")
-
-    if command is None:
-        from paramtui.version import __version__
-
-        parser: argparse.ArgumentParser = OneLineParser(
-            prog="paramtui",
-            description="Opens a PyTorch model or checkpoint as a tree of blocks and shows its numbers.",
-            epilog="commands: paramtui ls TARGET, paramtui show TARGET [NAME [INDEX]], paramtui grad TARGET;"
-            " each has --help. A file named like a command is ./ls.",
-        )
-        parser.add_argument("target", nargs="?", help=f"{TARGETS}; without it a start screen")
-        _add_model_options(parser)
-        parser.add_argument("--at", metavar="NAME", help="begin at this tensor or block (name, or key path)")
-        parser.add_argument("--index", metavar="INDEX", help="and there at this index, as in Python: 0,100")
-        parser.add_argument("--version", action="version", version=f"paramtui {__version__}")
-        return parser
-    parser = OneLineParser(prog=f"paramtui {command}")
-    parser.add_argument("target", metavar="TARGET", help=TARGETS)
-    _add_model_options(parser)
-    if command == "ls":
-        parser.description = "Lists a model or checkpoint as a tree with totals, or one line a tensor."
-        parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="globs over full dotted names")
-        parser.add_argument("--flat", action="store_true", help="one line a tensor instead of the tree")
-        parser.add_argument("--depth", type=_depth, metavar="N", help="levels of the tree to show")
-        parser.add_argument(
-            "--sort",
-            choices=("stored", "name", "size", "shape", "dtype"),
-            default="stored",
-            help="order of siblings, or of the flat list (default: as stored, 2 before 10)",
-        )
-    elif command == "grad":
-        parser.description = "Runs a model forward and backward once; shows every parameter's gradient."
-    else:
-        parser.description = "Shows the numbers of one tensor or slice, reading only their bytes."
-        parser.add_argument("name", metavar="NAME", nargs="?", help="dotted name, or key path as JSON")
-        parser.add_argument("index", metavar="INDEX", nargs="?", default="", help="as in Python: 0,:3")
-    parser.add_argument("--json", action="store_true", help="strict JSON for programs")
-    return parser
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("for models")
-    group.add_argument("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1, meta")
-    group.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all random numbers (default 0)")
-    group.add_argument("--weights", metavar="CKPT", help="a checkpoint to load into the model")
-    group.add_argument(
-        "--fix-weights",
-        action="store_true",
-        help="load the entry of CKPT, or without the prefix, that fits best",
-    )
-    group.add_argument(
-        "--inputs", metavar="SPEC", help="of a backward pass: 2x3x224x224, int64:4x16<1000, file.py:function"
-    )
-
-
-def _seed(text: str) -> int:
-    from argparse import ArgumentTypeError
-
-    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) >= 1 << 63:
-        raise ArgumentTypeError("a whole number from 0 is wanted")
-    return int(text)
-
-
 def _model_options(options: argparse.Namespace) -> ModelOptions:
     from paramtui.core.model_target import ModelOptions
 
@@ -170,16 +102,13 @@ def _model_options(options: argparse.Namespace) -> ModelOptions:
         if is_function_reference(options.inputs) is None:
             parse_inputs(options.inputs)  # what is wrong with it is said before a model is built
     return ModelOptions(
-        options.device, options.seed, options.inputs, options.weights, bool(options.fix_weights)
+        options.device,
+        options.seed,
+        options.inputs,
+        options.weights,
+        bool(options.fix_weights),
+        tuple(os.path.abspath(path) for path in getattr(options, "init_files", ())),  # noqa: PTH100
     )
-
-
-def _depth(text: str) -> int:
-    from argparse import ArgumentTypeError
-
-    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) < 1:
-        raise ArgumentTypeError("a number of levels is wanted, 1 or more")
-    return int(text)
 
 
 class _Opened:
@@ -294,6 +223,23 @@ def _grad(options: argparse.Namespace) -> int:
     return 0
 
 
+def _change(options: argparse.Namespace) -> int:
+    from paramtui import changing
+
+    def opened() -> Editor:
+        from paramtui.core.model_target import model_target
+
+        source = _open(options)
+        if model_target(options.target) is not None:
+            return cast("Editor", source)
+        from paramtui.editable import EditableCheckpoint
+
+        return cast("Editor", EditableCheckpoint(cast("CheckpointSource", source), options.init_files))
+
+    run = changing.run_init if options.command == "init" else changing.run_replay
+    return run(options, opened)
+
+
 def _browse(options: argparse.Namespace) -> int:
     # Textual draws on stderr, which is free to be a terminal where stdout is a pipe.
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
@@ -318,7 +264,7 @@ def _browse(options: argparse.Namespace) -> int:
 def _checked(options: argparse.Namespace) -> ModelOptions | None:
     """What was asked for besides a model; nothing where only a checkpoint is opened."""
     usual = (options.weights, options.inputs, options.device, options.seed) == (None, None, "cpu", 0)
-    if usual and not options.fix_weights:
+    if usual and not options.fix_weights and not options.init_files:
         return None
     from paramtui.core.model_target import model_target
 

@@ -1,0 +1,211 @@
+"""What ``paramtui init`` and ``paramtui replay`` do and say."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from paramtui.core.catalogue import MODULE, bind
+from paramtui.core.describe import tensor_facts
+from paramtui.core.edits import ApplyFunction, edit_text, parse_call
+from paramtui.core.lookup import name_of_row, rows_named
+from paramtui.core.planning import ALL, BIASES, WEIGHTS, Plan, Scope, Target, make_plan
+from paramtui.core.text import safe_text
+from paramtui.core.tree import Tree
+from paramtui.errors import EditError, NameLookupError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paramtui.core.catalogue import Catalogue
+    from paramtui.core.edits import Call, Edit
+    from paramtui.core.journal import Recorded, Recovery
+    from paramtui.core.listing import Listing
+    from paramtui.core.source import Editor, Saved
+
+PARTS = (ALL, WEIGHTS, BIASES)
+SHOWN = 20
+
+
+class Wanted(NamedTuple):
+    """What is asked for.
+
+    Attributes:
+        initializer: As written.
+        biases: Another one for biases; None for the same, ``leave`` to leave them.
+        block: Name of a block; empty for the whole.
+        only: Glob over full dotted names; empty for all.
+        layer: Class of layers; empty for all.
+        part: One of `PARTS`.
+        seed: Of random numbers.
+    """
+
+    initializer: str
+    biases: str | None
+    block: str
+    only: str
+    layer: str
+    part: str
+    seed: int
+
+
+class Made(NamedTuple):
+    """What was done: the edit, the tensors that changed, and those that were left out with the reason."""
+
+    edit: Edit
+    changed: tuple[int, ...]
+    left: tuple[tuple[int, str], ...]
+    words: str
+
+
+def _call(catalogue: Catalogue, text: str) -> Call:
+    written = parse_call(text)
+    return bind(catalogue.named(written.name), written)
+
+
+async def initialise(editor: Editor, wanted: Wanted) -> Made:
+    """Carries out what is asked for.
+
+    Raises:
+        EditError: It cannot be done to all that is asked for; nothing was changed.
+        NameLookupError: There is no such block.
+    """
+    catalogue = await editor.catalogue()
+    for problem in catalogue.problems:
+        raise EditError(problem)
+    call = _call(catalogue, wanted.initializer)
+    listing = editor.listing
+    tree = Tree(listing)
+    rows = rows_named(tree, wanted.block)
+    if len(rows) != 1:
+        raise NameLookupError(f"{len(rows) or 'no'} blocks or tensors are named {safe_text(wanted.block)}")
+    if catalogue.named(call.name, call.source).takes == MODULE:
+        if wanted.only or wanted.layer or wanted.biases or wanted.part != ALL:
+            raise UsageError(
+                f"{call.name} is a function of modules, which decides for itself what it changes",
+                hint="--block says where it is applied",
+            )
+        words = editor.function_words(name_of_row(tree, rows[0]))
+        edit: Edit = ApplyFunction(name_of_row(tree, rows[0]), call, wanted.seed)
+        outcome = await editor.apply(edit)
+        return Made(edit, outcome.changed, (), words)
+    biases = call
+    if wanted.biases is not None and wanted.biases != "leave":
+        biases = _call(catalogue, wanted.biases)
+    scope = Scope(rows[0], wanted.only, wanted.layer, wanted.part)
+    plan = make_plan(tree, scope, call, None if wanted.biases == "leave" else biases, editor.edit_reason)
+    await _check(editor, plan)
+    edit = plan.edit(listing, wanted.seed)
+    outcome = await editor.apply(edit)
+    return Made(edit, outcome.changed, plan.left, "")
+
+
+def _key(listing: Listing, target: Target) -> tuple[object, ...]:
+    """Equal for what one trial decides."""
+    return target.call.text, listing.shape[target.tensor], listing.dtype[target.tensor]
+
+
+async def _check(editor: Editor, plan: Plan) -> None:
+    """Refuses what some of the tensors cannot take, before anything is changed."""
+    listing = editor.listing
+    if not plan.targets:
+        why = (
+            f": {safe_text(listing.names[plan.left[0][0]])} is left out, {plan.left[0][1]}"
+            if plan.left
+            else ""
+        )
+        raise EditError(
+            f"nothing there can be initialised{why}", hint="paramtui ls TARGET shows what there is"
+        )
+    asked = {
+        _key(listing, target): (target.call, listing.shape[target.tensor], listing.dtype[target.tensor])
+        for target in plan.targets
+    }
+    reasons = dict(zip(asked, await editor.trial(list(asked.values())), strict=True))
+    refused = [
+        (target.tensor, reason) for target in plan.targets if (reason := reasons[_key(listing, target)])
+    ]
+    if refused:
+        names = ", ".join(safe_text(listing.names[tensor]) for tensor, _ in refused[:3])
+        more = f" and {len(refused) - 3:,} more" if len(refused) > 3 else ""
+        count = f"{len(refused):,} of {len(plan.targets):,} tensors"
+        raise EditError(
+            f"{count} cannot take it ({names}{more}): {refused[0][1]}",
+            hint="--only '*.weight', --type, --part or --biases zeros_ narrow it",
+        )
+
+
+def text_of(editor: Editor, made: Made, saved: Saved) -> str:
+    """What was done, for people."""
+    listing = editor.listing
+    lines = [edit_text(made.edit) + (f"  ({made.words})" if made.words else "")]
+    width = max((len(safe_text(listing.names[tensor])) for tensor in made.changed[:SHOWN]), default=0)
+    for tensor in made.changed[:SHOWN]:
+        dtype, shape, size = tensor_facts(listing, tensor)
+        lines.append(f"  {safe_text(listing.names[tensor]):<{width}}  {dtype}  {shape}  {size}")
+    if len(made.changed) > SHOWN:
+        lines.append(f"  and {len(made.changed) - SHOWN:,} more")
+    reasons = dict.fromkeys(reason for _, reason in made.left)
+    for reason in reasons:
+        names = [safe_text(listing.names[tensor]) for tensor, why in made.left if why == reason]
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        lines.append(f"left as they are: {', '.join(names[:3])}{more} ({reason})")
+    lines.append(saved.said)
+    return "\n".join(lines) + "\n"
+
+
+def json_of(editor: Editor, made: Made, saved: Saved, seed: int) -> str:
+    """The same as strict JSON."""
+    names = editor.listing.names
+    plain: dict[str, Any] = {
+        "edit": edit_text(made.edit),
+        "seed": seed,
+        "changed": [names[tensor] for tensor in made.changed],
+        "left": [{"name": names[tensor], "reason": reason} for tensor, reason in made.left],
+        "digest": editor.history.done[-1].digest,
+        "saved": list(saved.paths),
+        "nbytes": saved.nbytes,
+        "durable": saved.durable,
+    }
+    return json.dumps(plain, indent=1, allow_nan=False) + "\n"
+
+
+# Replaying
+
+
+class Replayed(NamedTuple):
+    """What came of a journal: how many changes were made, and those that gave other bits."""
+
+    changes: int
+    different: tuple[str, ...]
+
+
+async def replay(
+    editor: Editor, changes: Sequence[Recorded], told: Callable[[int, int], None] | None = None
+) -> Replayed:
+    """Makes the changes of a journal again.
+
+    Raises:
+        EditError: One of them cannot be made; the message says which.
+    """
+    different: list[str] = []
+    for place, (edit, digest) in enumerate(changes, 1):
+        if told is not None:
+            told(place, len(changes))
+        try:
+            await editor.apply(edit)
+        except (EditError, NameLookupError) as error:
+            raise EditError(f"change {place:,} ({edit_text(edit)}) cannot be made: {error}") from None
+        if digest and editor.history.done[-1].digest != digest:
+            different.append(f"change {place:,} ({edit_text(edit)}) gives other numbers than it gave before")
+    return Replayed(len(changes), tuple(different))
+
+
+def environment_notes(recovery: Recovery, catalogue: Catalogue) -> list[str]:
+    """Where this machine is not as the one on which a journal was written."""
+    then, now = dict(recovery.head.environment), catalogue.environment
+    return [
+        f"{name} was {safe_text(then[name], 60)}, is {safe_text(now[name], 60)}"
+        for name in then
+        if name in now and then[name] != now[name]
+    ]
