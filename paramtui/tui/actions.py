@@ -111,6 +111,13 @@ ACTIONS: Final = (
     Action("screen", "training", "toggle_training", "T", "T", "train() or eval() for the whole model"),
     Action("screen", "moment", "next_moment", "M", "M", "the next of the optimizer's moments"),
     Action("screen", "weights", "apply_proposal", "W", "W", "load weights in the way that is proposed"),
+    Action("screen", "initialise", "initialise", "i", "i", "initialise a block or a tensor", "initialise"),
+    Action("screen", "edit", "edit", "e", "e", "change numbers: 100, *= 0.5, [0, :3] = 1", "edit"),
+    Action("screen", "undo", "undo", "u", "u", "", "undo"),
+    Action("screen", "redo", "redo", "U", "U", "take the last change back; do it again"),
+    Action("screen", "save", "save", "s", "s", "save, beside the target or over a file", "save"),
+    Action("screen", "changes", "changes", "C", "C", "all changes; as a Python script or as JSON"),
+    Action("screen", "leftovers", "remove_leftovers", "X", "X", "remove what an unfinished save has left"),
     Action("screen", "output", "output", "p", "p", "what the model's code printed"),
     Action(
         "screen", "restart", "restart", "ctrl+r", "ctrl+r", "build the model anew, and do again what was done"
@@ -133,10 +140,15 @@ _AHEAD: Final = frozenset(
         "screen.find",
         "screen.filter",
         "screen.go-to",
+        "screen.edit",
+        "screen.initialise",
+        "screen.save",
+        "screen.changes",
         "screen.other-pane",
         "app.open",
         "app.palette",
         "app.help",
+        "app.leave",
         "app.quit",
     }
 )

@@ -17,6 +17,7 @@ from textual.app import App
 from paramtui.core.output_log import OutputLog
 from paramtui.tui.actions import ACTIONS, Keys, bindings, known_keys
 from paramtui.tui.home import Home
+from paramtui.tui.key_order import KeyOrderMixin
 from paramtui.tui.screens.browse import BrowseScreen
 from paramtui.tui.settings import Settings
 from paramtui.tui.targets import TargetsMixin
@@ -62,7 +63,7 @@ def _palette() -> type[Provider]:
     return EverythingProvider
 
 
-class ParamtuiApp(TargetsMixin, App[None]):
+class ParamtuiApp(KeyOrderMixin, TargetsMixin, App[None]):
     """Browses targets, one at a time.
 
     Args:
@@ -115,6 +116,7 @@ class ParamtuiApp(TargetsMixin, App[None]):
             self._problems += problems
         self._keymap_wanted = keymap
         self.keys = Keys(keymap)
+        self._browser: BrowseScreen | None = None
         self._plain: LineFilter | None = None
         if ascii_only(self):
             from paramtui.tui.plain_letters import PlainLetters
@@ -131,14 +133,14 @@ class ParamtuiApp(TargetsMixin, App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """The browser."""
-        return BrowseScreen(self._first[0] or "", self.keys, self._settings)
+        self._browser = BrowseScreen(self._first[0] or "", self.keys, self._settings)
+        return self._browser
 
     @property
     def browser(self) -> BrowseScreen:
-        """The screen at the bottom."""
-        screen = self.screen_stack[0]
-        assert isinstance(screen, BrowseScreen)  # noqa: S101  made by get_default_screen
-        return screen
+        """The screen at the bottom; known still when all screens are gone."""
+        assert self._browser is not None  # noqa: S101  made by get_default_screen
+        return self._browser
 
     def on_mount(self) -> None:
         """Starts opening; the screen is there before."""
@@ -183,11 +185,11 @@ class ParamtuiApp(TargetsMixin, App[None]):
                 threading.Timer(1.0, os._exit, (hang_up,)).start()
             self.exit(return_code=hang_up)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         """Gives the signals back."""
         if self._watch is not None:
             self._watch.stop()
-        self._close_model()
+        await self.let_go()
         loop = asyncio.get_running_loop()
         for number, handler in self._handlers.items():
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
@@ -224,6 +226,7 @@ class ParamtuiApp(TargetsMixin, App[None]):
             self._watch = None
             self.workers.cancel_group(self, "open")
             self.browser.stopped("ctrl+r tries again, " if self._stage else "")
+            self.changes_stay()
 
     async def action_open_other(self) -> None:
         """Offers other targets."""
@@ -234,11 +237,11 @@ class ParamtuiApp(TargetsMixin, App[None]):
         elif isinstance(self.screen, BrowseScreen):
             await self.push_screen(OpenScreen(self._home), self._chosen)
 
-    def _chosen(self, target: str | None) -> None:
+    async def _chosen(self, target: str | None) -> None:
         if target is not None:
-            self.open_target(target)
+            await self.open_target(target)
         elif self.browser.blank:
-            self.action_quit_now()
+            await self.action_quit_now()
 
     # Whatever has a key
 
@@ -283,11 +286,31 @@ class ParamtuiApp(TargetsMixin, App[None]):
         if isinstance(self.screen, BrowseScreen):
             await self.push_screen(HelpScreen(self.browser.place, self.keys))
 
-    def action_leave(self) -> None:
+    async def action_leave(self) -> None:
         """Goes back where there is something to go back to, else quits."""
         if self.browser is not self.screen or not self.browser.leave():
-            self.action_quit_now()
+            await self.action_quit_now()
 
-    def action_quit_now(self) -> None:
+    async def action_quit_now(self) -> None:
         """Quits; the exit status says whether the target could be opened."""
-        self.exit(return_code=FAILED if self._failed else 0)
+        if self._asking_to_leave:
+            # Asked for again: what a person wants is to be out, with nothing lost.
+            from paramtui.tui.editing.questions import KEEP
+            from paramtui.tui.screens.ask import AskScreen
+
+            if isinstance(self.screen, AskScreen):
+                self.screen.answer(KEEP)
+            return
+        await self.leave_then("quits", lambda: self.exit(return_code=FAILED if self._failed else 0))
+
+    # Keys
+
+    async def takes_key(self, event: events.Key | events.Paste) -> bool:
+        """Whether a key begins a line on a cell."""
+        screen = self.screen if self.screen_stack else None
+        return isinstance(screen, BrowseScreen) and await screen.begins_line(event)
+
+    def bubbles(self, event: events.Key) -> bool:
+        """Whether nothing keeps the key: a line that is typed does, and so may other screens."""
+        browsing = bool(self.screen_stack) and self.screen is self._browser
+        return browsing and not (self.browser.asking and event.is_printable)

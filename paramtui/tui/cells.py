@@ -111,10 +111,12 @@ class CellBlock(NamedTuple):
     Attributes:
         rows: The cells.
         format: What the next window of the same tensor continues with.
+        values: The numbers themselves; pairs as lists.
     """
 
     rows: list[list[Cell]]
     format: CellFormat
+    values: list[list[object]]
 
     def tint(self, cell: Cell) -> int:
         """How large a cell is beside the largest seen, in steps from 0 to `TINTS`."""
@@ -153,9 +155,10 @@ def write_cells(
                 parts = (cells.real, cells.imag) if cells.dtype.kind == "c" else (cells,)
                 whole = all(bool((part == np.floor(part))[np.isfinite(part)].all()) for part in parts)
                 seen = seen._replace(whole=before.whole and whole)
-    out = [[Cell(seen.text(cell), look(cell), magnitude(cell)) for cell in row] for row in cells.tolist()]
+    numbers = cells.tolist()
+    out = [[Cell(seen.text(cell), look(cell), magnitude(cell)) for cell in row] for row in numbers]
     width = max((len(cell.text) for row in out for cell in row), default=1)
-    return CellBlock(out, seen._replace(width=max(before.width, width)))
+    return CellBlock(out, seen._replace(width=max(before.width, width)), numbers)
 
 
 def least_width(dtype: str, columns: int) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os.path
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from math import isinf, isnan
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from paramtui.core.describe import group_letters, type_and_value
 from paramtui.core.dtypes import SHORT_NAMES
@@ -26,10 +27,13 @@ from paramtui.core.tree_view import TreeView
 from paramtui.tui.finding import Finder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from paramtui.core.journal import Head
     from paramtui.core.listing import Listing, Totals
     from paramtui.core.moments import MomentTable
     from paramtui.core.sharing import Group
-    from paramtui.core.source import Differentiable, Reader
+    from paramtui.core.source import Differentiable, Editor, Reader
 
 
 @dataclass(slots=True)
@@ -47,6 +51,9 @@ class Opened:
         columns: Widths of the columns of facts: shape, dtype, size.
         finder: Finds rows by name.
         model: The source, where it holds a live model.
+        editor: The source, where its numbers can be changed.
+        head: Says what changes are made to, for a journal; None where none is kept.
+        changed_rows: Rows of the tensors that are not as they were when the target was opened, ascending.
         gradients: What is known of its gradients; replaced after each pass.
         moments: Optimizer state of a checkpoint, joined by name; None until it is asked for.
         moment: Which of the moments of a parameter is looked at.
@@ -65,6 +72,9 @@ class Opened:
     gradients: Gradients = NO_GRADIENTS
     moments: MomentTable | None = None
     moment: int = 0
+    editor: Editor | None = None
+    head: Callable[[], Head] | None = None
+    changed_rows: Sequence[int] = ()
     _norms: dict[int, tuple[float | None, bool]] = field(default_factory=dict)
 
     def take_gradients(self, gradients: Gradients) -> None:
@@ -81,6 +91,16 @@ class Opened:
             bad = any(figures[tensor].nan or figures[tensor].inf for tensor in tensors if tensor in figures)
             found = self._norms[row] = self.gradients.block_norm(tensors), bad
         return found
+
+    def rows_of(self, tensors: Iterable[int]) -> list[int]:
+        """Rows of some tensors, ascending."""
+        found = (self.tree.row_of(tensor) for tensor in tensors)
+        return sorted(row for row in found if row is not None)
+
+    def take_changes(self) -> None:
+        """Marks what has been changed until now."""
+        if self.editor is not None:
+            self.changed_rows = self.rows_of(self.editor.history.changed)
 
     @property
     def has_gradients(self) -> bool:
@@ -100,8 +120,9 @@ def prepare(source: Reader) -> Opened:
     groups = listing.sharing.groups
     # Told by what a listing says, not by classes: those of other rooms are not known here.
     model = cast("Differentiable", source) if listing.live is not None else None
+    editor = cast("Editor", source) if "edit" not in listing.reasons else None
     live = listing.live
-    return Opened(
+    opened = Opened(
         source,
         tree,
         TreeView(tree),
@@ -113,7 +134,24 @@ def prepare(source: Reader) -> Opened:
         Finder(tree),
         model,
         model.gradients if model is not None else NO_GRADIENTS,
+        editor=editor,
+        head=ability(source, "head"),
     )
+    if editor is not None and editor.history.done:
+        opened.take_changes()
+    return opened
+
+
+def ability(source: Reader, name: str) -> Callable[..., Any] | None:
+    """What only some sources can do; a source is not made to import anything for the question."""
+    there = hasattr(type(source), name) or name in getattr(source, "__dict__", {})
+    return getattr(source, name) if there else None
+
+
+def within(rows: Sequence[int], tree: Tree, row: int) -> bool:
+    """Whether any of some ascending rows is a row or lies below it."""
+    at = bisect_left(rows, row)
+    return at < len(rows) and rows[at] < tree.end[row]
 
 
 def _columns(listing: Listing) -> tuple[int, int, int]:

@@ -17,22 +17,16 @@ from paramtui.errors import (
     RunStoppedError,
     UserCodeError,
 )
-from paramtui.tui.opened import prepare
+from paramtui.tui.leaving import LeavingMixin
+from paramtui.tui.opened import ability, prepare
 from paramtui.tui.watching import OpeningWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from textual.app import App
-
     from paramtui.core.output_log import OutputLog
-    from paramtui.core.source import Differentiable, Opener, Reader
+    from paramtui.core.source import Opener, Reader
     from paramtui.tui.home import Home
-    from paramtui.tui.screens.browse import BrowseScreen
-
-    _Base = App[None]
-else:
-    _Base = object
 
 # Nodes of a listing whose tree is built without leaving the screen's thread.
 SMALL: Final = 6000
@@ -40,11 +34,10 @@ SMALL: Final = 6000
 TICK: Final = 0.5
 
 
-class TargetsMixin(_Base):
+class TargetsMixin(LeavingMixin):
     """Needs the browser and the settings of the app that it is mixed into."""
 
     _watch: OpeningWatch | None = None
-    _model: Differentiable | None = None
     _failed: bool = False
     _target: str = ""
     _stage: str = ""
@@ -53,15 +46,6 @@ class TargetsMixin(_Base):
         output: OutputLog
         _opener: Opener
         _home: Home
-        _guest: bool
-
-        @property
-        def browser(self) -> BrowseScreen:
-            """The screen at the bottom."""
-            raise NotImplementedError
-
-        def action_quit_now(self) -> None:
-            """Quits."""
 
     def _settle(self) -> None:
         """Collects garbage from now on, but does not look at the rows of a large target again and again."""
@@ -71,8 +55,11 @@ class TargetsMixin(_Base):
 
     # Opening
 
-    def open_target(self, target: str) -> None:
-        """Opens another target; what is on screen stays until it is there."""
+    async def open_target(self, target: str) -> None:
+        """Opens another target; what is on screen stays until it is there, and is asked about if unsaved."""
+        await self.leave_then("opens the other", lambda: self._begin_opening(target))
+
+    def _begin_opening(self, target: str) -> None:
         if self._watch is not None:
             self._watch.stop()
         if not self._guest:
@@ -129,16 +116,19 @@ class TargetsMixin(_Base):
             # How long it has been built is no longer told, even while the rest here takes its time.
             self._stage = ""
             ticker.stop()
-            self._close_model()
-            self._model = opened.model
-            if opened.model is not None:
-                opened.model.listen(listen)
+            await self.let_go()
+            self.hold(opened)
+            # An editor of a checkpoint has an engine too, for initialisers.
+            tells = ability(source, "listen")
+            if tells is not None:
+                tells(listen)
             browser.open(opened, at, index)
             # Noting what was opened imports and writes: not before the first rows are painted.
             painted = asyncio.Event()
             self.call_after_refresh(painted.set)
             await painted.wait()
             await asyncio.to_thread(self._home.opened, target)
+            browser.look_for_remains()
         finally:
             ticker.stop()
             if self._watch is watch:
@@ -148,6 +138,7 @@ class TargetsMixin(_Base):
     async def _fail(self, message: str, *, tried_code: bool = False) -> None:
         await self.browser.mounted.wait()
         self._failed = self.browser.opened is None
+        self.changes_stay()
         advice = "ctrl+r tries again, " if tried_code or self._stage else ""
         if not self.output.empty:
             advice += "p shows what its code printed, "
@@ -161,18 +152,12 @@ class TargetsMixin(_Base):
 
     def _chosen_candidate(self, target: str | None) -> None:
         if target is not None:
-            self.open_target(target)
+            self._begin_opening(target)
 
     def retry(self) -> None:
         """Opens the target anew that could not be opened."""
         if self.browser.opened is None and self._target and self._watch is None:
-            self.open_target(self._target)
-
-    def _close_model(self) -> None:
-        """Lets go of the model on screen, if there is one."""
-        model, self._model = self._model, None
-        if model is not None:
-            model.close()
+            self._begin_opening(self._target)
 
     # A live model
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 
-from paramtui.tui.opened import facts, gradient_facts, gradient_mark, label, value_of
+from paramtui.tui.opened import facts, gradient_facts, gradient_mark, label, value_of, within
 from paramtui.tui.widgets.strips import fit
 
 if TYPE_CHECKING:
@@ -55,9 +55,26 @@ class RowLook(NamedTuple):
 
 
 def gutter(opened: Opened) -> int:
-    """Cells of the marks that stand before every row: cursor, group, problem."""
-    letters = min(max(map(len, opened.letters.values()), default=0), 3)
-    return 1 + letters + opened.problems + opened.gradients.any
+    """Cells of the marks that stand before every row: cursor, group, change, gradient, problem."""
+    return 1 + _letters(opened) + bool(opened.changed_rows) + opened.gradients.any + opened.problems
+
+
+def _letters(opened: Opened) -> int:
+    """Cells of the letters of groups."""
+    return min(max(map(len, opened.letters.values()), default=0), 3)
+
+
+def marks_of(opened: Opened, row: int) -> str:
+    """Marks of a row, each in a cell of its own: group, change, gradient, problem."""
+    tensor = opened.tree.tensor[row]
+    marks = (opened.letters.get(tensor, "") if tensor >= 0 else "").ljust(_letters(opened))
+    if opened.changed_rows:
+        marks += "*" if within(opened.changed_rows, opened.tree, row) else " "
+    if opened.gradients.any:
+        marks += gradient_mark(opened, row) or " "
+    if opened.problems:
+        marks += "?" if _is_problem(opened, row) else " "
+    return marks
 
 
 def indent(opened: Opened, row: int) -> int:
@@ -71,16 +88,11 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
     tensor = tree.tensor[row]
     block = tree.is_block(row) and not look.flat
     marks_width = gutter(opened)
-    marks = opened.letters.get(tensor, "") if tensor >= 0 else ""
-    if opened.gradients.any:
-        marks = marks.ljust(marks_width - 2 - opened.problems) + (gradient_mark(opened, row) or " ")
-    if opened.problems:
-        marks = marks.ljust(marks_width - 2) + ("?" if _is_problem(opened, row) else " ")
     # A letter of the marks must not be read as the first one of a whole name.
     lead = " " * (marks_width > 1) if look.flat else " " * indent(opened, row)
     if not look.flat:
         lead += ("▾ " if look.expanded else "▸ ") if block else "  "
-    out = [(">" if look.here else " ", base), (marks.ljust(marks_width - 1), look.style("mark"))]
+    out = [(">" if look.here else " ", base), (marks_of(opened, row), look.style("mark"))]
     room = max(look.width - marks_width - len(lead) - 1, 1)
     name = full_label(opened, row) if look.flat else label(opened, row)
     name_style = look.style("block") if block else base

@@ -94,7 +94,7 @@ def keys_in_a_large_tree(folder: Path) -> None:
     """Walking 92,110 tensors with everything open, with pauses and without."""
     driver = Driver(*python("-m", "paramtui", str(folder)))
     try:
-        driver.until(b"read only")
+        driver.until(b"clean")
         driver.drain(1.0)
         driver.press("+")
         driver.drain(1.0)
@@ -123,7 +123,7 @@ def keys_in_a_large_tensor(path: Path) -> None:
     """Scrolling the numbers of a tensor of 2^30 elements."""
     driver = Driver(*python("-m", "paramtui", str(path)))
     try:
-        driver.until(b"read only")
+        driver.until(b"clean")
         driver.drain(1.0)
         driver.press("\t")
         driver.drain(1.0)

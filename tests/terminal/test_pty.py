@@ -31,7 +31,7 @@ def test_a_file_opens_shows_its_rows_and_q_gives_the_terminal_back(
     terminal: Callable[..., Terminal], weights: Path
 ) -> None:
     found = terminal(str(weights))
-    text = found.until(lambda text: "read only" in text and "1 tensor" in text and "▸ model" in text)
+    text = found.until(lambda text: "clean" in text and "1 tensor" in text and "▸ model" in text)
     assert weights.name in text
     found.press("+jj")
     text = found.until(lambda text: "[2, 3]  6 elements" in text)
@@ -46,7 +46,7 @@ def test_a_narrower_window_shows_the_tree_alone(terminal: Callable[..., Terminal
     found = terminal(str(weights))
     found.until(lambda text: "float32 x1" in text)
     found.resize(80, 24)
-    found.until(lambda text: "float32 x1" not in text and "read only" in text.split("\n")[0])
+    found.until(lambda text: "float32 x1" not in text and "clean" in text.split("\n")[0])
     found.press("+jj\r")
     found.until(lambda text: "[2, 3]  6 elements" in text and "q back" in text)
     found.press("q")
@@ -108,12 +108,12 @@ def test_without_a_target_the_samples_are_offered_and_opened(
     found = terminal(XDG_STATE_HOME=str(tmp_path))
     found.until(lambda text: "nothing yet" in text and "lead into them" in text and "q close" in text)
     found.press("/nested_blocks.pt\r")
-    found.until(lambda text: "nested_blocks.pt" in text.split("\n")[0] and "read only" in text)
+    found.until(lambda text: "nested_blocks.pt" in text.split("\n")[0] and "clean" in text)
     found.press("o")
     # What was opened is offered first the next time.
     found.until(lambda text: "Opened lately" in text and "checkpoints/nested_blocks.pt" in text)
     found.press("q")
-    found.until(lambda text: "read only" in text)
+    found.until(lambda text: "clean" in text)
     found.press("q")
     assert found.end() == 0
     found.assert_restored()
@@ -179,7 +179,7 @@ def test_typing_goes_on_while_the_window_changes_its_size(
     for width, height in ((15, 3), (1, 1), (80, 24), (200, 60)):
         found.resize(width, height)
     found.press("ig")
-    found.until(lambda text: "find" in text and "weig" in text and "read only" in text)
+    found.until(lambda text: "find" in text and "weig" in text and "clean" in text)
     found.press("\x1b")
     found.until(lambda text: "q quit" in text)
     found.press("q")

@@ -16,6 +16,7 @@ from paramtui.core.trail import Trail
 from paramtui.tui.actions import bindings
 from paramtui.tui.opened import base_name, prepare
 from paramtui.tui.pages import counted
+from paramtui.tui.screens.changing import ChangingMixin
 from paramtui.tui.screens.finding import FindingMixin
 from paramtui.tui.screens.running import RunningMixin
 from paramtui.tui.widgets.gradient_pane import GradientPane
@@ -47,7 +48,7 @@ SMALLEST = (20, 5)
 OUTLINE_ROWS = 200
 
 
-class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
+class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
     """Opens empty with a note; `open` or `fail` follows."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("screen")
@@ -130,6 +131,9 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
 
     def open(self, opened: Opened, at: str | None = None, index: str | None = None) -> None:
         """Shows a target, from its first row or from one that is named, and there from an index."""
+        if self.asking:
+            self.close_prompt()
+        self.drop_work()
         self._opened = opened
         self._trail = Trail()
         self._target = opened.listing.target
@@ -150,7 +154,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         self._show_row(tree.row)
         if index is not None:
             self.go_to_index(index)
-        self._show_keys()
+        self.show_keys()
         weights = listing.live.weights if listing.live is not None else None
         if weights is not None:
             advice = f"; W loads {weights.proposal}, which fits better" if weights.proposal else ""
@@ -198,9 +202,14 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         """A sentence in place of the keys, until the next key."""
         self.query_one(KeyLine).say(words)
 
+    @property
+    def said(self) -> str:
+        """The sentence in place of the keys; empty for none."""
+        return self.query_one(KeyLine).said
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Whether a key of the screen counts: while a line is typed, none does."""
-        return not self.asking
+        """Whether a key of the screen counts: while a line is typed, none does; on a cell, / divides."""
+        return not (self.asking or (action == "find" and self.on_cells))
 
     def on_key(self) -> None:
         """What was said has been read."""
@@ -227,7 +236,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         for panel in ("gradient", "distribution"):
             self.set_class(self._panel == panel, f"-{panel}")
         self.query_one(TabLine).show_panel(self._panel)
-        self._show_keys()
+        self.show_keys()
 
     def on_descendant_focus(self) -> None:
         """The keys are those of the pane in focus."""
@@ -242,11 +251,19 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         """The place in the table of actions that has the focus."""
         return "values" if isinstance(self.focused, ValuesPane) else "tree"
 
-    def _show_keys(self) -> None:
+    def show_keys(self) -> None:
+        """Shows the keys that count here."""
         line = self.query_one(KeyLine)
         if self._opened is not None:
-            full = self.narrow and self._values_fill
-            line.show_keys(self.place, "screen", "app", full=full, model=self._opened.model is not None)
+            can = {"model": self._opened.model, "edit": self._opened.editor}
+            line.show_keys(
+                self.place,
+                "screen",
+                "app",
+                full=self.narrow and self._values_fill,
+                can=frozenset(word for word, source in can.items() if source is not None),
+                cells=self.on_cells,
+            )
         else:
             line.show_keys("app")
 
@@ -269,7 +286,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
 
     @on(TreePane.Chosen)
     def _chosen(self) -> None:
-        self._to_values()
+        self.to_values()
 
     @on(ValuesPane.Left)
     def _left(self) -> None:
@@ -279,7 +296,8 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
     def _picked(self, event: TabLine.Picked) -> None:
         self.action_panel(event.panel)
 
-    def _to_values(self) -> None:
+    def to_values(self) -> None:
+        """Gives the keys to the values."""
         self._trail.visit(self.query_one(TreePane).row)
         # A hidden widget cannot take the focus: it is shown first.
         self._values_fill = True
@@ -290,6 +308,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
 
     def to_tree(self) -> None:
         """Gives the keys to the tree."""
+        self.query_one("#values", ValuesPane).leave_cells()
         self._values_fill = False
         self._panel = "values"
         self._arrange()
@@ -311,7 +330,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
             return
         self.say("")
         if self.place == "tree":
-            self._to_values()
+            self.to_values()
         elif self.has_class("-gradients") and self.focused is self.query_one("#values"):
             self.action_panel("gradient")
         else:
@@ -322,7 +341,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         if self._opened is None:
             return
         if panel == "values" and not self.has_class("-tabs"):
-            self._to_values()
+            self.to_values()
             return
         if self.has_class("-tabs"):
             self._panel = panel
@@ -356,7 +375,7 @@ class BrowseScreen(FindingMixin, RunningMixin, Screen[None]):
         """Shows what is known about the file as a whole."""
         if self._opened is not None:
             self._show_row(-1)
-            self._to_values()
+            self.to_values()
 
     # Places visited
 

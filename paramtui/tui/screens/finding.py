@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.screen import Screen
+    from textual.widget import Widget
 
     from paramtui.core.search import Query
     from paramtui.tui.opened import Opened
@@ -29,6 +30,7 @@ class FindingMixin(_Base):
     _prompt: Prompt | None = None
     _origin: tuple[int, bytes] = (-1, b"")
     _last: Query | None = None
+    _from: Widget | None = None
 
     if TYPE_CHECKING:
 
@@ -44,33 +46,49 @@ class FindingMixin(_Base):
 
         say: Callable[[str], None]
         to_tree: Callable[[], None]
+        line_changed: Callable[[str], None]
+        line_done: Callable[[str], None]
         visited: Callable[..., None]
 
     async def _ask(self, purpose: str, label: str, text: str, hint: str) -> None:
         # Imported when it is first needed: an input line costs milliseconds of every start.
         from paramtui.tui.widgets.prompt import Prompt
 
+        await self.open_prompt(Prompt(purpose, label, text, hint))
+
+    async def open_prompt(self, prompt: Prompt) -> bool:
+        """Shows a line to type into; False if there is one already, or nothing to ask about."""
         if self.opened is None or self._prompt is not None:
-            return
-        self._prompt = Prompt(purpose, label, text, hint)
+            return False
+        self._prompt, self._from = prompt, self.focused
         self.add_class("-asking")
         self.say("")
         # Keys that follow at once wait until the line is there to take them.
-        await self.mount(self._prompt)
-        self._prompt.take_keys()
+        await self.mount(prompt)
+        prompt.take_keys()
+        return True
 
-    def _close_prompt(self) -> None:
+    def close_prompt(self) -> None:
+        """Ends the line; the keys go back to where they came from."""
         prompt, self._prompt = self._prompt, None
         self.remove_class("-asking")
         if prompt is not None:
-            purpose = prompt.purpose
+            purpose, before = prompt.purpose, self._from
             prompt.remove()
-            self.set_focus(self.query_one("#values" if purpose == "go to" else "#tree"))
+            if purpose == "edit" and before is not None:
+                self.set_focus(before)
+            else:
+                self.set_focus(self.query_one("#values" if purpose == "go to" else "#tree"))
 
     @property
     def asking(self) -> bool:
         """Whether a line is being typed."""
         return self._prompt is not None
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The line that is being typed."""
+        return self._prompt
 
     # Finding names
 
@@ -104,6 +122,9 @@ class FindingMixin(_Base):
 
     def on_prompt_changed(self, event: Prompt.Changed) -> None:
         """Follows a line while it is typed."""
+        if event.purpose == "edit":
+            self.line_changed(event.text)
+            return
         from paramtui.core.search import Query
 
         purpose, text = event.purpose, event.text
@@ -125,11 +146,14 @@ class FindingMixin(_Base):
     def on_prompt_done(self, event: Prompt.Done) -> None:
         """Ends a line with enter."""
         purpose, text = event.purpose, event.text
+        if purpose == "edit":
+            self.line_done(text)
+            return
         if purpose != "go to":
             tree = self.query_one(TreePane)
             if purpose == "filter" and not text.strip():
                 tree.filter(None)
-            self._close_prompt()
+            self.close_prompt()
             if purpose == "find":
                 self.visited(self._origin[0], tree.row)
             return
@@ -139,7 +163,7 @@ class FindingMixin(_Base):
             if self._prompt is not None:
                 self._prompt.note(str(error))
         else:
-            self._close_prompt()
+            self.close_prompt()
 
     def on_prompt_stepped(self, event: Prompt.Stepped) -> None:
         """Goes to another find while its name is being typed."""
@@ -159,7 +183,7 @@ class FindingMixin(_Base):
             if tree.flat is None:
                 opened.view.restore(blocks)
             tree.keep_on(row)
-        self._close_prompt()
+        self.close_prompt()
 
     # The index
 

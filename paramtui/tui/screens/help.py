@@ -21,10 +21,18 @@ if TYPE_CHECKING:
 MARKS = (
     (">", "the cursor"),
     ("A B", "tensors with the same letter share memory"),
+    ("*", "changed since it was opened, or something in the block was"),
     ("?", "numbers that cannot be read, or not as in the checkpoint; the right side says why"),
     ("g ! 0 -", "a gradient; with NaN or Inf in it; zero everywhere; None: never reached"),
     ("0. nan", "zeros are dim; NaN and infinities reversed (NN and I in a heatmap)"),
     ("▸ ▾", "a closed and an open block"),
+)
+CELLS = (
+    ("↑ ↓ ← →", "another cell; page keys, home, end and : too"),
+    ("0-9 - . * / + =", "a line: 100 sets the cell, *= 0.5 scales it"),
+    ("[", "a line for other cells: [0, :3] = nan"),
+    ("enter", "a line for anything: net[2].weight.data[0] = 100"),
+    ("esc", "leave the cells"),
 )
 TITLES = {"tree": "In the tree", "values": "In the values", "screen": "Everywhere", "app": ""}
 KEYS_WIDTH = 16
@@ -52,6 +60,9 @@ def help_text(first: str, shown: Keys) -> Text:
     actions(first)
     actions("screen")
     actions("app")
+    text.append("On a cell, after e in the values\n", style="bold underline")
+    for keys, meaning in CELLS:
+        line(keys, meaning)
     text.append("Marks\n", style="bold underline")
     for mark, meaning in MARKS:
         line(mark, meaning)

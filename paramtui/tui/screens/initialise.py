@@ -86,6 +86,9 @@ class InitialiseScreen(InitialiseWork, ModalScreen[Edit | None]):
     # Other keys wait their turn behind what is being typed.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+g", "leave", "back", show=False, priority=True),
+        # Before the key after it is handed on: several can arrive at once.
+        Binding("tab", "app.focus_next", "next field", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", "field before", show=False, priority=True),
         Binding("f5,ctrl+e", "preview", "preview", show=False),
         Binding("up", "step(-1)", "previous", show=False),
         Binding("down", "step(1)", "next", show=False),

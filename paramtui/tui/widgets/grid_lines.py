@@ -24,11 +24,12 @@ class Looks(NamedTuple):
     """How a grid is drawn.
 
     Attributes:
-        base, label, zero, special, mark: Styles.
+        base, label, zero, special, mark, cell, cell_label: Styles.
         tints: Styles of numbers from small to large; empty where the terminal has too few colours.
         heat: Whether cells are colours instead of numbers.
         depth: Colours that the terminal has, see `ramps`.
         light: Whether the background is light.
+        cursor: Row and column of the cell that a cursor stands on; None where there is none.
     """
 
     base: Style
@@ -36,10 +37,13 @@ class Looks(NamedTuple):
     zero: Style
     special: Style
     mark: Style
+    cell: Style
+    cell_label: Style
     tints: tuple[Style, ...]
     heat: bool
     depth: str
     light: bool
+    cursor: tuple[int, int] | None = None
 
 
 def label_width(grid: Grid) -> int:
@@ -63,8 +67,9 @@ def header(grid: Grid, block: CellBlock, columns: int, width: int, looks: Looks)
         return Strip.blank(width, looks.base)
     numbers = range(grid.left, min(grid.left + columns, grid.columns))
     if not looks.heat:
-        text = " " * left + "".join(f"{number:>{cell}}" for number in numbers)
-        return strip([(text, looks.label)], width, looks.base)
+        pieces = [(" " * left, looks.label)]
+        pieces += [(f"{number:>{cell}}", _label_style(number, 1, looks)) for number in numbers]
+        return strip(_joined(pieces), width, looks.base)
     text = " " * left
     for place, number in enumerate(numbers):
         at = left + place * cell
@@ -79,13 +84,18 @@ def row_line(grid: Grid, block: CellBlock, y: int, columns: int, width: int, loo
     if row >= grid.rows or y >= len(block.rows):
         return Strip.blank(width, looks.base)
     number = row if grid.row_dim >= 0 else ""
-    pieces = [(f"{number:>{label_width(grid) - looks.heat}}", looks.label)]
+    pieces = [(f"{number:>{label_width(grid) - looks.heat}}", _label_style(row, 0, looks))]
     if looks.heat:
         pieces.append((" ", looks.base))
     cell_size = cell_width(grid, block, heat=looks.heat)
     for column, cell in enumerate(block.rows[y][:columns], start=grid.left):
         marked = grid.mark == (row, column)
-        if looks.heat:
+        if looks.cursor == (row, column):
+            # The whole cell, so that it is told from the NaN in it, which is reversed too.
+            pieces += [] if looks.heat else [(" ", looks.base)]
+            shown = "[]" if looks.heat else cell.text.rjust(cell_size - 1)
+            pieces.append((shown, looks.cell))
+        elif looks.heat:
             text, style = _heat(cell, block, looks)
             pieces.append((text, looks.mark if marked else style))
         else:
@@ -105,6 +115,12 @@ def legend(block: CellBlock, width: int, looks: Looks) -> Strip:
         light=looks.light,
     )
     return strip(pieces, width, looks.base)
+
+
+def _label_style(number: int, place: int, looks: Looks) -> Style:
+    """Style of the number of a row (`place` 0) or column (1)."""
+    here = looks.cursor is not None and looks.cursor[place] == number
+    return looks.cell_label if here else looks.label
 
 
 def _heat(cell: Cell, block: CellBlock, looks: Looks) -> tuple[str, Style]:

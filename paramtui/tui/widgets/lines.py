@@ -21,17 +21,42 @@ STATE = "read only"
 # The last entries of the footer: help, and the way out.
 LAST = 2
 FOR_MODELS = frozenset({"backward"})
+FOR_EDITORS = frozenset({"initialise", "edit", "undo", "save"})
+CELL_KEYS = (
+    ("0-9 -", "set"),
+    ("* / + =", "change"),
+    ("[", "other cells"),
+    ("enter", "a line"),
+    ("u", "undo"),
+    ("s", "save"),
+    ("esc", "leave"),
+)
+
+
+def changes_state(opened: Opened) -> str:
+    """``3 changes``, ``saved`` or ``clean``; nothing where nothing can be changed."""
+    if opened.editor is None:
+        return ""
+    history = opened.editor.history
+    if history.unsaved:
+        return counted(len(history.done), "change") if history.done else "unsaved"
+    return "saved" if history.done else "clean"
 
 
 def _state(opened: Opened) -> str:
     """One or two words: what can be done, or what has happened."""
     live = opened.listing.live
+    changes = changes_state(opened)
     if live is None or opened.model is None:
-        return STATE
+        return changes or STATE
     if opened.model.ended:
         return "engine ended"
     devices = sorted(set(live.device))
-    parts = [devices[0] if len(devices) == 1 else f"{len(devices)} devices" if devices else "", live.mode()]
+    parts = [
+        changes,
+        devices[0] if len(devices) == 1 else f"{len(devices)} devices" if devices else "",
+        live.mode(),
+    ]
     return "  ".join(part for part in parts if part)
 
 
@@ -66,7 +91,7 @@ class TitleLine(Static):
         self.refresh()
 
     def running(self, words: str) -> None:
-        """Says what is being done with the model, in place of the state; empty words end that."""
+        """Says what is being done, in place of the state; empty words end that."""
         if words != self._work_words:
             self._work_words = words
             self.refresh()
@@ -111,19 +136,30 @@ class KeyLine(Static):
         self._keys = keys
         self._places: tuple[str, ...] = ("app",)
         self._full = False
-        self._model = False
+        self._can: frozenset[str] = frozenset()
+        self._cells = False
         self._said = ""
 
-    def show_keys(self, *places: str, full: bool = False, model: bool = False) -> None:
-        """Shows the keys of some places; `full` when values fill the screen, and q goes back.
+    def show_keys(
+        self, *places: str, full: bool = False, can: frozenset[str] = frozenset(), cells: bool = False
+    ) -> None:
+        """Shows the keys of some places.
 
-        Those that are for models alone come first at a model, and nowhere else.
+        Args:
+            places: Places of the table of actions.
+            full: Whether values fill the screen, and q goes back.
+            can: ``model`` and ``edit``, where the target has a model in it or can be changed: keys for that
+                alone come first there, and nowhere else.
+            cells: Whether a cursor stands on a cell, and other keys count.
         """
-        if (places, full, model) != (self._places, self._full, self._model):
-            self._places = places
-            self._full = full
-            self._model = model
+        if (places, full, can, cells) != (self._places, self._full, self._can, self._cells):
+            self._places, self._full, self._can, self._cells = places, full, can, cells
             self.refresh()
+
+    @property
+    def said(self) -> str:
+        """The sentence in place of the keys; empty for none."""
+        return self._said
 
     def say(self, words: str) -> None:
         """Shows a sentence instead of the keys; an empty one brings them back."""
@@ -141,10 +177,14 @@ class KeyLine(Static):
             for keys, words in self._keys.footer(*self._places)
             if not (self._full and words == "back")
         ]
-        running = [entry for entry in entries if entry[1] in FOR_MODELS]
-        entries = [entry for entry in entries if entry[1] not in FOR_MODELS]
-        if self._model:
-            entries[1:1] = running
+        special = [
+            *[entry for entry in entries if entry[1] in FOR_MODELS and "model" in self._can],
+            *[entry for entry in entries if entry[1] in FOR_EDITORS and "edit" in self._can],
+        ]
+        entries = [entry for entry in entries if entry[1] not in FOR_MODELS | FOR_EDITORS]
+        entries[1:1] = special
+        if self._cells:
+            entries = [*CELL_KEYS, *entries[-LAST:]]
         sizes = [cell_len(keys) + cell_len(words) + 3 for keys, words in entries]
         # How to get help and out is told in any case; of the others, those that fit.
         room = width + 2 - sum(sizes[-LAST:])

@@ -22,6 +22,7 @@ from paramtui.tui.widgets.grid_lines import Looks
 from paramtui.tui.widgets.strips import fit, strip, text_strip, wrapped
 
 if TYPE_CHECKING:
+    from paramtui.tui.cell_cursor import CellCursor
     from paramtui.tui.opened import Opened
     from paramtui.tui.pages import Page
 
@@ -41,6 +42,8 @@ class PageView(Widget, can_focus=True):
         "values--expression",
         "values--label",
         "values--mark",
+        "values--cell",
+        "values--cell-label",
         "values--special",
         "values--zero",
         *(f"values--tint{step}" for step in range(TINTS + 1)),
@@ -68,6 +71,8 @@ class PageView(Widget, can_focus=True):
         self._top = 0  # first line of a body of text
         self._format = CellFormat()
         self._heat = False
+        # The cell that can be changed, while numbers are edited.
+        self._cell: CellCursor | None = None
         self._lines: tuple[tuple[int, int], list[Text], list[Text]] | None = None
 
     @property
@@ -79,6 +84,11 @@ class PageView(Widget, can_focus=True):
     def aim(self) -> Grid | None:
         """The window of numbers that is asked for, where the row has one."""
         return self._aim
+
+    @property
+    def shows_file(self) -> bool:
+        """Whether it is about the file as a whole."""
+        return self._row == -1
 
     @property
     def settled(self) -> bool:
@@ -97,6 +107,7 @@ class PageView(Widget, can_focus=True):
         self._row = -2
         self._page = None
         self._aim = None
+        self._cell = None
 
     def make_maker(self, opened: Opened) -> PageMaker:
         """What makes the pages of a target."""
@@ -122,6 +133,7 @@ class PageView(Widget, can_focus=True):
             return
         self._row = row
         self._aim = None
+        self._cell = None
         tensor = opened.tree.tensor[row] if row >= 0 and not opened.tree.is_block(row) else -1
         if tensor >= 0:
             sizes = opened.listing.shape[tensor]
@@ -187,8 +199,8 @@ class PageView(Widget, can_focus=True):
             return height, 1
         cell = grid_lines.cell_width(page.grid, page.block, heat=self._heat)
         width = max((self.size.width - grid_lines.label_width(page.grid)) // cell, 1)
-        # Beside the cells: column numbers, and what the colours of a heatmap stand for.
-        return max(height - 1 - self._heat, 1), width
+        # Beside the cells: column numbers, what the colours stand for, and what the cursor stands on.
+        return max(height - 1 - self._heat - (self._cell is not None), 1), width
 
     def _aim_at(self, aim: Grid) -> None:
         if aim != self._aim:
@@ -276,10 +288,13 @@ class PageView(Widget, can_focus=True):
             self._style("zero"),
             self._style("special"),
             self._style("mark"),
+            self._style("cell"),
+            self._style("cell-label"),
             tuple(self._style(f"tint{step}") for step in range(TINTS + 1)) if tinted else (),
             self._heat,
             depth,
             not self.app.current_theme.dark,
+            self._cell,
         )
 
     def render_line(self, y: int) -> Strip:
@@ -304,6 +319,13 @@ class PageView(Widget, can_focus=True):
             return Strip.blank(width, self.rich_style)
         rows, columns = self._room()
         looks = self._looks()
+        if self._cell is not None:
+            if y == 0:
+                from paramtui.tui.cell_cursor import cell_text
+
+                text = Text(cell_text(self._cell, grid, block), no_wrap=True)
+                return text_strip(text, width, looks.cell_label, self.app.console)
+            y -= 1
         if y == 0:
             return grid_lines.header(grid, block, columns, width, looks)
         shown = min(rows, len(block.rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from textual.geometry import Region, Size
@@ -14,6 +15,8 @@ from paramtui.tui.tree_rows import RowLook
 from paramtui.tui.widgets.strips import strip
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.style import Style
 
     from paramtui.core.flat_view import FlatView
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from paramtui.tui.opened import Opened
 
     View: TypeAlias = TreeView | FlatView
+
+
+# Seconds for which rows that have changed are lit.
+FLASH = 0.6
 
 
 class RowList(ScrollView, can_focus=True):
@@ -34,6 +41,7 @@ class RowList(ScrollView, can_focus=True):
         "tree--value",
         "tree--mark",
         "tree--match",
+        "tree--flash",
     }
 
     class Moved(Message):
@@ -62,6 +70,8 @@ class RowList(ScrollView, can_focus=True):
         self._cursor = 0
         self._unfiltered: bytes | None = None
         self._kept: list[int] | None = None
+        # Rows that are lit for a moment, ascending.
+        self._lit: Sequence[int] = ()
 
     @property
     def row(self) -> int:
@@ -152,6 +162,24 @@ class RowList(ScrollView, can_focus=True):
 
     # Drawing
 
+    def flash(self, rows: Sequence[int]) -> None:
+        """Lights some rows, or the closed blocks around them, for a moment; ascending."""
+        self._lit = rows
+        self.refresh()
+        self.set_timer(FLASH, lambda: self._unlit(rows))
+
+    def _unlit(self, rows: Sequence[int]) -> None:
+        if self._lit is rows:
+            self._lit = ()
+            self.refresh()
+
+    def _is_lit(self, row: int) -> bool:
+        opened, view, lit = self._opened, self.view, self._lit
+        at = bisect_left(lit, row)
+        if opened is None or view is None or at == len(lit):
+            return False
+        return lit[at] == row or (lit[at] < opened.tree.end[row] and not view.is_expanded(row))
+
     def render_line(self, y: int) -> Strip:
         """One row of the tree."""
         width, base = self.size.width, self.rich_style
@@ -162,10 +190,13 @@ class RowList(ScrollView, can_focus=True):
         here = place == self._cursor
         row = view.rows[place]
         cursor = self.get_component_rich_style("tree--cursor") if here else base
+        lit = self._is_lit(row)
+        if lit:
+            cursor += self.get_component_rich_style("tree--flash", partial=True)
 
         def style(name: str) -> Style:
             # Under the cursor all text takes the cursor's colours, which are chosen to be read together.
-            if here and name != "match":
+            if (here or lit) and name != "match":
                 return cursor
             return self.get_component_rich_style(f"tree--{name}", partial=name == "match")
 

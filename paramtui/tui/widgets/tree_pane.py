@@ -53,8 +53,8 @@ class TreePane(RowList):
         gradients = opened is not None and opened.gradients.any
         self.border_subtitle = Text("right: gradient norm, / weight norm") if gradients else None
 
-    def gradients_changed(self) -> None:
-        """Draws the rows with what is known of gradients now."""
+    def marks_changed(self) -> None:
+        """Draws the rows with what is known of gradients and changes now."""
         self._title()
         self.refresh()
 
@@ -313,7 +313,9 @@ class TreePane(RowList):
         self.keep_on(row)
 
     def action_clear(self) -> None:
-        """Ends the filter, else the flat list, else the marks of a search."""
+        """Ends the filter, else the flat list, else the marks of a search; what runs is stopped first."""
+        if getattr(self.screen, "busy", ""):
+            raise SkipAction
         if self.filtered:
             self.end_filter()
         elif self._flat is not None:

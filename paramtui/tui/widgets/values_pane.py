@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from textual.actions import SkipAction
+from textual.geometry import Region
 from textual.message import Message
 
 from paramtui.tui.actions import bindings
 from paramtui.tui.cells import MAX_PRECISION
+from paramtui.tui.grid import Grid
 from paramtui.tui.widgets.page_view import PageView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual import events
     from textual.binding import BindingType
+
+    from paramtui.tui.cell_cursor import CellCursor
+
+# More rows or columns than any tensor has.
+FAR = 1 << 62
 
 
 class ValuesPane(PageView):
@@ -22,6 +32,83 @@ class ValuesPane(PageView):
 
     class Left(Message):
         """A person wants to go back to the tree."""
+
+    class CellsLeft(Message):
+        """No cursor stands on a cell any more."""
+
+    # A cursor on one cell
+
+    @property
+    def on_cells(self) -> bool:
+        """Whether a cursor stands on a cell."""
+        return self._cell is not None
+
+    @property
+    def cell_index(self) -> str | None:
+        """Index of the cell under the cursor; None where there is none."""
+        return self._cell.index_text(self._aim) if self._cell is not None and self._aim is not None else None
+
+    def enter_cells(self) -> bool:
+        """Puts a cursor on a cell; False where there are no cells."""
+        from paramtui.tui.cell_cursor import first_cell
+
+        if self._aim is None or self._aim.empty:
+            return False
+        if self._cell is None:
+            self._cell = first_cell(self._aim, *self._room())
+            self._keep_cell(self._cell, self._aim)
+            # There is room for one row less now.
+            self._label()
+            self.refresh()
+        return True
+
+    def leave_cells(self) -> None:
+        """Takes the cursor away."""
+        if self._cell is not None:
+            self._cell = None
+            self.refresh()
+            # There is room for one more row now.
+            self._ask(0)
+
+    def _keep_cell(self, cell: CellCursor, grid: Grid) -> None:
+        """Puts the cursor on a cell of a slice, and scrolls just enough to show it."""
+        before, self._cell = self._cell, cell
+        shown = cell.shown_in(grid, *self._room())
+        if shown != self._aim:
+            self._aim_at(shown)
+        if before is not None and self._page is not None:
+            # The cell's own lines: a held-down key repaints no more than these.
+            top = len(self._wrapped()[0])
+            for y in {0, 1, 2 + before.row - shown.top, 2 + cell.row - shown.top}:
+                self.refresh(Region(0, top + y, self.size.width, 1))
+
+    def _move_cell(self, rows: int, columns: int) -> bool:
+        """Moves the cursor where there is one; else False."""
+        if self._cell is None or self._aim is None:
+            return False
+        self._keep_cell(self._cell.moved(self._aim, rows, columns), self._aim)
+        return True
+
+    def on_resize(self) -> None:
+        """Reads the cells that there is room for now; the cursor stays in sight."""
+        super().on_resize()
+        if self._cell is not None and self._aim is not None:
+            self._keep_cell(self._cell, self._aim)
+
+    def _turn(self, turned: Callable[[Grid], Grid]) -> None:
+        """Shows other dimensions; the cursor stays on the same number."""
+        if self._aim is None:
+            return
+        if self._cell is None:
+            self._aim_at(turned(self._aim))
+            return
+        from paramtui.tui.cell_cursor import on_index
+
+        index = self._cell.place(self._aim)
+        grid, cell = on_index(turned(self._aim), index)
+        self._keep_cell(cell, grid)
+
+    # Moves
 
     def _move(self, *, top: int | None = None, left: int | None = None) -> None:
         grid = self._aim
@@ -62,26 +149,39 @@ class ValuesPane(PageView):
             raise IndexSyntaxError(f"index {text!r} selects nothing")
         aim = self._aim.gone_to(selection)
         height, width = self._room()
+        if self._cell is not None and aim.mark is not None:
+            self._cell = type(self._cell)(*aim.mark)
+            self.refresh()
         self._aim_at(aim.at(top=aim.top, left=aim.left, height=height, width=width))
 
     def action_scroll_rows(self, rows: int) -> None:
         """Moves by rows or lines."""
+        if self._move_cell(rows, 0):
+            return
         self._move(top=self._first() + rows)
 
     def action_scroll_page(self, page: int) -> None:
         """Moves by screenfuls."""
+        if self._move_cell(page * self._room()[0], 0):
+            return
         self._move(top=self._first() + page * self._room()[0])
 
     def action_first_row(self) -> None:
         """Moves to the first row."""
+        if self._move_cell(-FAR, 0):
+            return
         self._move(top=0)
 
     def action_last_row(self) -> None:
         """Moves to the last row."""
+        if self._move_cell(FAR, 0):
+            return
         self._move(top=self._aim.rows if self._aim is not None else len(self._wrapped()[1]))
 
     def action_scroll_columns(self, columns: int) -> None:
         """Moves by columns; to the left of the first one lies the tree."""
+        if self._move_cell(0, columns):
+            return
         if columns < 0 and (self._aim is None or self._aim.left == 0):
             self.post_message(self.Left())
         elif self._aim is not None:
@@ -89,15 +189,21 @@ class ValuesPane(PageView):
 
     def action_scroll_page_columns(self, page: int) -> None:
         """Moves sideways by screenfuls."""
+        if self._move_cell(0, page * self._room()[1]):
+            return
         if self._aim is not None:
             self._move(left=self._aim.left + page * self._room()[1])
 
     def action_first_column(self) -> None:
         """Moves to the first column."""
+        if self._move_cell(0, -FAR):
+            return
         self._move(left=0)
 
     def action_last_column(self) -> None:
         """Moves to the last column."""
+        if self._move_cell(0, FAR):
+            return
         if self._aim is not None:
             self._move(left=self._aim.columns)
 
@@ -113,16 +219,20 @@ class ValuesPane(PageView):
 
     def action_other_rows(self) -> None:
         """Puts another dimension into the rows."""
-        if self._aim is not None:
-            self._aim_at(self._aim.other_rows())
+        self._turn(Grid.other_rows)
 
     def action_other_columns(self) -> None:
         """Puts another dimension into the columns."""
-        if self._aim is not None:
-            self._aim_at(self._aim.other_columns())
+        self._turn(Grid.other_columns)
 
     def action_back(self) -> None:
-        """Goes back to the tree."""
+        """Takes the cursor from the cells, else goes back to the tree; what runs is stopped first."""
+        if getattr(self.screen, "busy", ""):
+            raise SkipAction
+        if self._cell is not None:
+            self.leave_cells()
+            self.post_message(self.CellsLeft())
+            return
         self.post_message(self.Left())
 
     # Ways of writing

@@ -1,0 +1,86 @@
+"""What saving to a path would write, and what lies there now, in words."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from paramtui.core.text import bytes_text
+from paramtui.tui.pages import counted
+
+if TYPE_CHECKING:
+    from paramtui.tui.opened import Opened
+
+FORMATS: Final = {
+    ".safetensors": "safetensors",
+    ".pt": "torch zip",
+    ".pth": "torch zip",
+    ".bin": "torch zip",
+    ".ckpt": "torch zip",
+}
+
+
+class Place(NamedTuple):
+    """What lies at a path.
+
+    Attributes:
+        exists: Whether something does.
+        itself: Whether it is the target on screen.
+        nbytes: Size of a file; 0 for a directory.
+        problem: Why nothing can be written there; empty where nothing is known to be wrong.
+    """
+
+    exists: bool
+    itself: bool = False
+    nbytes: int = 0
+    problem: str = ""
+
+
+def look_at(path: str, target: str) -> Place:
+    """Looks at a path."""
+    # The system's calls: what is there may change between two of them, and nothing here depends on that.
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        folder = os.path.dirname(path) or "."  # noqa: PTH120
+        if path and not os.path.isdir(folder):  # noqa: PTH112
+            return Place(exists=False, problem="there is no such directory")
+        return Place(exists=os.path.lexists(path))
+    except ValueError:
+        return Place(exists=False, problem="this is no path")
+    try:
+        itself = os.path.samefile(path, target)  # noqa: PTH121
+    except (OSError, ValueError):
+        itself = False
+    is_folder = os.path.isdir(path)  # noqa: PTH112
+    return Place(exists=True, itself=itself, nbytes=0 if is_folder else found.st_size)
+
+
+def what_words(opened: Opened, path: str) -> str:
+    """``safetensors, about 141 GB, 3 changed tensors``."""
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    kind = FORMATS.get(suffix)
+    if kind is None:
+        own = os.path.splitext(opened.listing.target)[1].lower()  # noqa: PTH122
+        kind = "as the opened one" if suffix == own and opened.listing.live is None else ""
+    changed = len(opened.changed_rows)
+    parts = [
+        kind or "the suffix decides the format: .safetensors, or .pt",
+        f"about {bytes_text(opened.totals.unique_nbytes)}",
+        f"{counted(changed, 'changed tensor')}" if changed else "no changes",
+    ]
+    return ", ".join(parts)
+
+
+def place_words(place: Place, *, agreed: bool) -> str:
+    """What a person should know about the place before saving there."""
+    if place.problem:
+        return place.problem
+    if not place.exists:
+        return ""
+    if place.itself:
+        words = "This is the opened file itself: what it holds now will be gone."
+    else:
+        size = f" of {bytes_text(place.nbytes)}" if place.nbytes else ""
+        words = f"There is a file{size} already."
+    return f"{words} {'enter again replaces it' if agreed else 'enter asks once more'}"

@@ -1,0 +1,129 @@
+"""What a typed line would change, before it is done: cells, other names for them, and the PyTorch for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from paramtui.core.cell_arithmetic import check_arithmetic
+from paramtui.core.edit_text import parse_edit, reached_name
+from paramtui.core.edits import SetCells, edit_text, literal_text
+from paramtui.core.encoding import encode
+from paramtui.core.indexing import apply_index, parse_index
+from paramtui.core.planning import address
+from paramtui.core.raw_cells import picked
+from paramtui.core.text import safe_text, shape_text
+from paramtui.core.touching import touched_by
+from paramtui.errors import EditError, NameLookupError
+from paramtui.tui.opened import expression
+
+if TYPE_CHECKING:
+    from paramtui.tui.opened import Opened
+
+MAX_NAMES: Final = 3
+
+
+class Meant(NamedTuple):
+    """What a line means.
+
+    Attributes:
+        edit: The change.
+        tensor: Id of the tensor that it names.
+        cells: How many elements change.
+        also: Ids of the other tensors that have some of them.
+    """
+
+    edit: SetCells
+    tensor: int
+    cells: int
+    also: tuple[int, ...]
+
+
+def meant(opened: Opened, text: str, tensor: int, cell: str | None) -> Meant:
+    """What a line would change.
+
+    Args:
+        opened: The target.
+        text: The line.
+        tensor: Id of the tensor that is meant where the line names none; -1 for none.
+        cell: Index of the cell that is meant where the line says none; None for the whole tensor.
+
+    Raises:
+        ParamtuiError: The line is no change, or cannot be carried out.
+    """
+    typed = parse_edit(text)
+    listing = opened.listing
+    here = not typed.reach
+    if not here:
+        tensor = _reached(opened, typed.reach)
+    elif tensor < 0:
+        raise EditError("no tensor is under the cursor", hint=f"name one, as in {_example(opened)}")
+    dtype, sizes = listing.dtype[tensor], listing.shape[tensor]
+    reason = opened.editor.edit_reason(tensor) if opened.editor is not None else "it can only be looked at"
+    if reason:
+        raise EditError(reason, where=safe_text(listing.names[tensor]))
+    cells = typed.index
+    if cells is None:
+        cells = cell if here and cell is not None else "..." if sizes else ""
+    shape = tuple(size or 0 for size in sizes)
+    selection = apply_index(parse_index(cells), shape)
+    count = 1
+    for pick in selection.picks:
+        count *= len(pick)
+    if not count:
+        raise EditError(f"[{cells}] selects nothing of {shape_text(sizes)}")
+    if typed.operator == "=":
+        encode(typed.number, dtype)
+    else:
+        check_arithmetic(dtype, typed.operator, typed.number)
+    geometry = listing.geometry(tensor)
+    changed = geometry
+    if geometry.location >= 0 and len(geometry.stride) == len(shape):
+        changed = picked(geometry, selection.picks)
+    also = tuple(other for other in touched_by(listing, tensor, changed) if other != tensor)
+    return Meant(SetCells(address(listing, tensor), cells, typed.operator, typed.number), tensor, count, also)
+
+
+def _reached(opened: Opened, reach: str) -> int:
+    listing = opened.listing
+    name = reached_name(reach, listing.names)
+    if name is not None:
+        found = listing.ids_named(name)
+        if len(found) == 1:
+            return found[0]
+        raise NameLookupError(f"{len(found)} tensors are named {safe_text(name)}", hint="e on one of them")
+    from difflib import get_close_matches
+
+    near = get_close_matches(reach, listing.names[:20_000], 1)
+    hint = f"did you mean {safe_text(near[0])}?" if near else f"name one as the tree does: {_example(opened)}"
+    raise NameLookupError(f"no tensor is named {safe_text(reach, 80)}", hint=hint)
+
+
+def _example(opened: Opened) -> str:
+    names = opened.listing.names
+    return f"{safe_text(names[0], 60) if names else 'weight'}[0] = 100"
+
+
+def effect(opened: Opened, found: Meant) -> str:
+    """``64 cells; also 4.weight``."""
+    names = opened.listing.names
+    words = "1 cell" if found.cells == 1 else f"{found.cells:,} cells"
+    shape = opened.listing.shape[found.tensor]
+    if found.cells > 1 and found.cells == opened.listing.numel(found.tensor):
+        words += f", all of {shape_text(shape)}"
+    if found.also:
+        shown = [safe_text(names[other], 60) or "(tensor)" for other in found.also[:MAX_NAMES]]
+        more = len(found.also) - MAX_NAMES
+        words += f"; also {', '.join(shown)}" + (f" and {more:,} more" if more > 0 else "")
+    return words
+
+
+def torch_line(opened: Opened, found: Meant) -> str:
+    """The line of PyTorch that a change amounts to."""
+    row, edit = opened.tree.row_of(found.tensor), found.edit
+    way = expression(opened, row) if row is not None else ""
+    if not way:
+        return edit_text(edit)
+    listing = opened.listing
+    # Autograd refuses that a leaf is changed in place; its data is the same memory.
+    data = ".data" if listing.requires_grad[found.tensor] or listing.kind[found.tensor] == "parameter" else ""
+    return f"{way}{data}[{edit.cells or '...'}] {edit.operator} {literal_text(edit.number)}"
