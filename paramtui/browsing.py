@@ -8,9 +8,12 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from paramtui.core.model_target import ModelOptions
 from paramtui.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
     from paramtui.models.module_source import ModuleSource
@@ -19,10 +22,18 @@ if TYPE_CHECKING:
 NAME = "model"
 
 
-def browse(model: nn.Module, *, inputs: str | None = None, weights: str | None = None, seed: int = 0) -> None:
+def browse(
+    model: nn.Module,
+    *,
+    inputs: str | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+    init: Sequence[str] = (),
+) -> None:
     """Browses a model in the terminal; returns when the person quits.
 
-    Shows the gradients that are there. What is done to the model (a backward pass, train or eval) stays.
+    Shows the gradients that are there. What is done to the model (a backward pass, train or eval, other
+    numbers) stays.
 
     Args:
         model: Any `torch.nn.Module`.
@@ -30,6 +41,7 @@ def browse(model: nn.Module, *, inputs: str | None = None, weights: str | None =
             ``file.py:function``; derived from the model where it is not given.
         weights: Path of a checkpoint to load into it first.
         seed: For inputs and random layers of a backward pass; random state is as before afterwards.
+        init: Python files of custom initialisers.
 
     Raises:
         UsageError: There is no terminal, an event loop is running in this thread, or it is not the main one.
@@ -41,13 +53,18 @@ def browse(model: nn.Module, *, inputs: str | None = None, weights: str | None =
         pass
     else:
         raise UsageError("an event loop is running here", hint="use: await paramtui.browse_async(model)")
-    app = _app(model, inputs, weights, seed)
+    app = _app(model, ModelOptions(seed=seed, inputs=inputs, weights=weights, init_files=tuple(init)))
     app.run(mouse=app.mouse_wanted)
     _pass_on(app)
 
 
 async def browse_async(
-    model: nn.Module, *, inputs: str | None = None, weights: str | None = None, seed: int = 0
+    model: nn.Module,
+    *,
+    inputs: str | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+    init: Sequence[str] = (),
 ) -> None:
     """`browse`, inside a running event loop.
 
@@ -55,17 +72,14 @@ async def browse_async(
         UsageError: There is no terminal, or this is not the main thread.
         TargetError, FormatError: `weights` cannot be opened.
     """
-    app = _app(model, inputs, weights, seed, own_loop=False)
+    options = ModelOptions(seed=seed, inputs=inputs, weights=weights, init_files=tuple(init))
+    app = _app(model, options, own_loop=False)
     await app.run_async(mouse=app.mouse_wanted)
     _pass_on(app)
 
 
-def _app(
-    model: nn.Module, inputs: str | None, weights: str | None, seed: int, *, own_loop: bool = True
-) -> ParamtuiApp:
+def _app(model: nn.Module, options: ModelOptions, *, own_loop: bool = True) -> ParamtuiApp:
     import torch
-
-    from paramtui.core.model_target import ModelOptions
 
     if not isinstance(model, torch.nn.Module):
         raise UsageError(
@@ -87,7 +101,6 @@ def _app(
     from paramtui.tui.app import ParamtuiApp
     from paramtui.tui.settings import load_settings
 
-    options = ModelOptions(seed=seed, inputs=inputs, weights=weights)
     host = ModuleHost(Loaded(model, None, "given by the caller", "", called=False), NAME, options)
     host.load_weights()
     source = ModuleSource(host)

@@ -79,11 +79,6 @@ class Terminal:
             self._read(left)
         return self.text
 
-    def wait(self, seconds: float) -> None:
-        """Reads what comes until nothing has come for so long, where no words on screen tell that it is done."""
-        while self._read(seconds):
-            pass
-
     @property
     def text(self) -> str:
         return "\n".join(self.screen.display)

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.core.edits import edit_text
+from paramtui.core.text import safe_text
 from paramtui.errors import EditError, NoRoomError, ParamtuiError, RunStoppedError
 from paramtui.tui.editing import questions
 from paramtui.tui.editing.log import Log
@@ -163,13 +164,19 @@ class EditDesk:
             return None
         tensor = opened.tree.tensor[row]
         if not opened.tree.is_block(row):
-            reason = (
-                self.editor.edit_reason(tensor) if tensor >= 0 else "a value has no numbers to initialise"
-            )
+            reason = self.editor.edit_reason(tensor) if tensor >= 0 else self._empty(opened, row)
             if reason:
                 screen.say(reason)
                 return None
         return InitialiseScreen(opened, self.editor, row, self._remembered)
+
+    @staticmethod
+    def _empty(opened: Opened, row: int) -> str:
+        """Why there is nothing to initialise on a row without tensors."""
+        class_name = opened.tree.class_name(row)
+        if class_name is None:
+            return "a value has no numbers to initialise"
+        return f"{safe_text(class_name.rpartition('.')[2], 40)} has no parameters: go to a block around it"
 
     def initialise(self, form: InitialiseScreen, edit: Edit | None) -> None:
         """Does what a form says."""
