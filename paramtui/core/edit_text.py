@@ -64,6 +64,10 @@ def parse_edit(text: str) -> TypedEdit:
     """
     if len(text) > MAX_TEXT:
         raise EditSyntaxError(f"a line of {len(text):,} letters is too long", hint=EXAMPLE)
+    bare = text.strip()
+    if bare[:1] in ("*", "/") and "=" not in bare:
+        # As people begin to type it at a number.
+        text = f"{bare[0]}= {bare[1:]}"
     # No number has an equals sign in it, and keys of a dict may.
     left, equals, right = text.rpartition("=")
     left = left.rstrip()

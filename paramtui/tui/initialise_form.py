@@ -189,7 +189,7 @@ class Form:
         return next((each for each in self.tensor_functions() if each.name == self.biases), None)
 
     def matching(self, typed: str) -> list[Initializer]:
-        """The initialisers that a typed text is about: those whose names it is part of, then the others."""
+        """The initialisers that a typed text is about: that of this name, those that have it, the others."""
         if self._catalogue is None:
             return []
         words = typed.lower().split()
@@ -201,7 +201,13 @@ class Form:
                 by_name.append(each)
             elif all(word in told for word in words):
                 by_words.append(each)
-        return by_name + by_words
+        return sorted(by_name, key=lambda each: not self.is_named(each, typed)) + by_words
+
+    @staticmethod
+    def is_named(initializer: Initializer, typed: str) -> bool:
+        """Whether a typed text is the very name of an initialiser; PyTorch's end with an underscore."""
+        text = typed.strip().lower()
+        return bool(text) and initializer.name.lower() in (text, f"{text}_")
 
     # Arguments
 

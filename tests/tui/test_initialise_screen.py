@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from textual.widgets import Input, OptionList
 
-from paramtui.core.edits import RESET, ApplyFunction, Initialise
+from paramtui.core.edits import RESET, ApplyFunction, Initialise, calls_of
 from paramtui.errors import EngineError
 from paramtui.tui.initialise_form import Remembered
 from paramtui.tui.widgets.choice_field import ChoiceField
@@ -249,7 +249,7 @@ async def test_a_function_of_a_module_is_given_the_block(path: Path) -> None:
 # The catalogue
 
 
-async def test_the_dialog_waits_for_torch_and_takes_what_was_typed(path: Path) -> None:
+async def test_what_is_typed_before_torch_is_there_counts_when_it_is(path: Path) -> None:
     async with at_dialog(
         path, "model.0", prepare_editor=lambda editor: editor.catalogue_gate.clear()
     ) as person:
@@ -258,9 +258,20 @@ async def test_the_dialog_waits_for_torch_and_takes_what_was_typed(path: Path) -
         await person.press("enter")
         assert person.result is NOTHING
         person.editor.catalogue_gate.set()
-        await person.until(lambda: person.dialog.form.catalogue is not None)
+        await person.until(lambda: person.result is not NOTHING)
+        assert {call.text for call in calls_of(person.result)} == {"ones_()", "zeros_()"}
+
+
+async def test_the_very_name_of_an_initialiser_chooses_it_among_those_that_contain_it(path: Path) -> None:
+    async with at_dialog(path, "model.0.weight") as person:
+        await person.type("kaiming_normal_")
         await person.settle()
-        assert person.chosen() == "ones_"
+        assert person.chosen() == "kaiming_normal_"
+        for _ in "kaiming_normal_":
+            await person.press("backspace")
+        await person.type("normal_")
+        await person.settle()
+        assert person.chosen() == "normal_"
 
 
 async def test_escape_leaves_while_torch_starts(path: Path) -> None:

@@ -65,7 +65,7 @@ async def test_a_new_file_beside_the_target_is_proposed_and_written(save: Save, 
         await looker.until(lambda: looker.title().split()[-1] == "saved")
 
 
-async def test_a_file_that_is_there_is_replaced_only_after_a_second_enter(save: Save, tmp_path: Path) -> None:
+async def test_a_file_that_is_there_is_replaced_only_after_another_key(save: Save, tmp_path: Path) -> None:
     other = tmp_path / "other.pt"
     other.write_bytes(b"x" * 3000)
     async with editing(save({"w": torch.zeros(4)})) as looker:
@@ -74,13 +74,14 @@ async def test_a_file_that_is_there_is_replaced_only_after_a_second_enter(save: 
         line.value = str(other)
         await shows(looker, "There is a file of 3.0 kB already")
         await looker.pilot.press("enter")
-        await shows(looker, "enter again replaces it")
-        assert other.read_bytes() == b"x" * 3000
-        # Another path in between takes the answer back.
-        await looker.pilot.press("x", "backspace", "enter")
-        await shows(looker, "enter again replaces it")
-        assert other.read_bytes() == b"x" * 3000
+        await shows(looker, "y replaces it")
+        # Enter twice, or held, is no answer; esc goes back to the path.
+        await looker.pilot.press("enter", "enter", "escape")
+        await shows(looker, "enter asks once more")
         await looker.pilot.press("enter")
+        await shows(looker, "y replaces it")
+        assert other.read_bytes() == b"x" * 3000
+        await looker.pilot.press("y")
         await looker.until(lambda: "other.pt" in said(looker))
         assert torch.load(other)["w"].tolist() == [7, 0, 0, 0]
 
@@ -93,8 +94,8 @@ async def test_over_the_opened_file_itself_is_said_plainly(save: Save) -> None:
         line.value = str(path)
         await shows(looker, "This is the opened file itself")
         await looker.pilot.press("enter")
-        await shows(looker, "enter again replaces it")
-        await looker.pilot.press("enter")
+        await shows(looker, "y replaces it")
+        await looker.pilot.press("y")
         await looker.until(lambda: path.name in said(looker))
         assert torch.load(path)["w"].tolist() == [7, 0, 0, 0]
         # It goes on from what was saved.
@@ -119,7 +120,7 @@ async def test_tab_completes_the_path_and_what_is_wrong_with_it_is_said(save: Sa
         line.value = str(tmp_path / "a.safetensors")
         await shows(looker, "safetensors, about")
         line.value = str(tmp_path / "a.txt")
-        await shows(looker, "the suffix decides the format")
+        await shows(looker, "its suffix must say the format")
         await looker.pilot.press("escape")
         await looker.until(lambda: looker.app.screen is looker.app.browser)
         assert looker.title().split()[-2:] == ["1", "change"]

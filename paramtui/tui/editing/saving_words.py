@@ -28,12 +28,14 @@ class Place(NamedTuple):
         itself: Whether it is the target on screen.
         nbytes: Size of a file; 0 for a directory.
         problem: Why nothing can be written there; empty where nothing is known to be wrong.
+        folder: Whether it is a directory.
     """
 
     exists: bool
     itself: bool = False
     nbytes: int = 0
     problem: str = ""
+    folder: bool = False
 
 
 def look_at(path: str, target: str) -> Place:
@@ -49,23 +51,28 @@ def look_at(path: str, target: str) -> Place:
     except ValueError:
         return Place(exists=False, problem="this is no path")
     try:
-        itself = os.path.samefile(path, target)  # noqa: PTH121
+        home = os.path.dirname(target) or "."  # noqa: PTH120
+        itself = os.path.samefile(path, target) or (  # noqa: PTH121
+            target.endswith(".index.json") and os.path.samefile(path, home)  # noqa: PTH121
+        )
     except (OSError, ValueError):
         itself = False
     is_folder = os.path.isdir(path)  # noqa: PTH112
-    return Place(exists=True, itself=itself, nbytes=0 if is_folder else found.st_size)
+    return Place(exists=True, itself=itself, nbytes=0 if is_folder else found.st_size, folder=is_folder)
 
 
 def what_words(opened: Opened, path: str) -> str:
     """``safetensors, about 141 GB, 3 changed tensors``."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
     kind = FORMATS.get(suffix)
-    if kind is None:
+    if kind is None and opened.listing.shards:
+        kind = "a directory of shards, as the opened one"
+    elif kind is None:
         own = os.path.splitext(opened.listing.target)[1].lower()  # noqa: PTH122
         kind = "as the opened one" if suffix == own and opened.listing.live is None else ""
     changed = len(opened.changed_rows)
     parts = [
-        kind or "the suffix decides the format: .safetensors, or .pt",
+        kind or "its suffix must say the format: .safetensors or .pt",
         f"about {bytes_text(opened.totals.unique_nbytes)}",
         f"{counted(changed, 'changed tensor')}" if changed else "no changes",
     ]
@@ -78,9 +85,13 @@ def place_words(place: Place, *, agreed: bool) -> str:
         return place.problem
     if not place.exists:
         return ""
-    if place.itself:
+    if place.itself and place.folder:
+        words = "This is the opened checkpoint itself: what its changed files hold now will be gone."
+    elif place.itself:
         words = "This is the opened file itself: what it holds now will be gone."
+    elif place.folder:
+        words = "There is a directory already."
     else:
         size = f" of {bytes_text(place.nbytes)}" if place.nbytes else ""
         words = f"There is a file{size} already."
-    return f"{words} {'enter again replaces it' if agreed else 'enter asks once more'}"
+    return f"{words} {'y replaces it' if agreed else 'enter asks once more'}"

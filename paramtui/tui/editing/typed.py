@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paramtui.core.cell_arithmetic import check_arithmetic
+from paramtui.core.decoding import decode
 from paramtui.core.edit_text import parse_edit, reached_name
 from paramtui.core.edits import SetCells, edit_text, literal_text
 from paramtui.core.encoding import encode
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from paramtui.tui.opened import Opened
 
 MAX_NAMES: Final = 3
+# A relative difference that is worth a word.
+COARSE: Final = 0.02
+_LAST_NUMBER: Final = re.compile(r"(.+)\[\s*(-?\d+)\s*\]")
 
 
 class Meant(NamedTuple):
@@ -54,7 +59,9 @@ def meant(opened: Opened, text: str, tensor: int, cell: str | None) -> Meant:
     listing = opened.listing
     here = not typed.reach
     if not here:
-        tensor = _reached(opened, typed.reach)
+        tensor, before = _reached(opened, typed.reach)
+        if before:
+            typed = typed._replace(index=f"{before}, {typed.index}" if typed.index else before)
     elif tensor < 0:
         raise EditError("no tensor is under the cursor", hint=f"name one, as in {_example(opened)}")
     dtype, sizes = listing.dtype[tensor], listing.shape[tensor]
@@ -83,14 +90,26 @@ def meant(opened: Opened, text: str, tensor: int, cell: str | None) -> Meant:
     return Meant(SetCells(address(listing, tensor), cells, typed.operator, typed.number), tensor, count, also)
 
 
-def _reached(opened: Opened, reach: str) -> int:
+def _reached(opened: Opened, reach: str) -> tuple[int, str]:
+    """The tensor that a text names, and numbers in brackets behind it, which are the first of its index."""
     listing = opened.listing
     name = reached_name(reach, listing.names)
+    numbers: list[str] = []
+    rest = reach
+    while name is None and (found := _LAST_NUMBER.fullmatch(rest)):
+        # ``weight[0][1]`` is ``weight[0, 1]``.
+        rest = found[1]
+        numbers.insert(0, found[2])
+        name = reached_name(rest, listing.names)
+    if name is None:
+        numbers = []
+        ends = [other for other in listing.names if other.endswith(f".{reach}")]
+        name = ends[0] if len(ends) == 1 else None
     if name is not None:
-        found = listing.ids_named(name)
-        if len(found) == 1:
-            return found[0]
-        raise NameLookupError(f"{len(found)} tensors are named {safe_text(name)}", hint="e on one of them")
+        ids = listing.ids_named(name)
+        if len(ids) == 1:
+            return ids[0], ", ".join(numbers)
+        raise NameLookupError(f"{len(ids)} tensors are named {safe_text(name)}", hint="e on one of them")
     from difflib import get_close_matches
 
     near = get_close_matches(reach, listing.names[:20_000], 1)
@@ -114,7 +133,24 @@ def effect(opened: Opened, found: Meant) -> str:
         shown = [safe_text(names[other], 60) or "(tensor)" for other in found.also[:MAX_NAMES]]
         more = len(found.also) - MAX_NAMES
         words += f"; also {', '.join(shown)}" + (f" and {more:,} more" if more > 0 else "")
-    return words
+    stored = _stored(opened, found)
+    return f"{words}; stored as {stored}" if stored else words
+
+
+def _stored(opened: Opened, found: Meant) -> str:
+    """What the type makes of a number that it cannot hold; empty where it is that but for rounding."""
+    number, dtype = found.edit.number, opened.listing.dtype[found.tensor]
+    if found.edit.operator != "=" or isinstance(number, complex) or number != number:  # noqa: PLR0124
+        return ""
+    import numpy as np
+
+    cell = decode(np.frombuffer(encode(number, dtype), np.uint8)[None], dtype).reshape(-1)
+    kept = cell[0].item() if len(cell) == 1 else number
+    if isinstance(kept, complex) or kept == number:
+        return ""
+    if isinstance(kept, float) and kept and abs(kept) != float("inf") and abs(kept / number - 1) < COARSE:
+        return ""
+    return str(kept)
 
 
 def torch_line(opened: Opened, found: Meant) -> str:

@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from paramtui.core.edits import edit_text
+from paramtui.core.file_names import free_name
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 from paramtui.tui.pages import counted
@@ -140,7 +141,7 @@ class ChangesScreen(ModalScreen[None]):
         target = self._desk.editor.listing.target
         # Beside a file; a model has no place of its own.
         beside = target if os.path.exists(target) else os.path.basename(target) or "model"  # noqa: PTH110, PTH119
-        line.value = beside.rstrip("/") + (SCRIPT if kind == "script" else JOURNAL)
+        line.value = free_name(beside.rstrip("/") + (SCRIPT if kind == "script" else JOURNAL))
         line.cursor_position = len(line.value)
         self.add_class("-path")
         self.set_focus(line)

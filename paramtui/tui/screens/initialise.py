@@ -194,8 +194,16 @@ class InitialiseScreen(InitialiseWork, ModalScreen[Edit | None]):
         typed = self.query_one("#filter", Input).value
         if typed != self._filter:
             self._filter = typed
+            named = next((each for each in form.matching(typed) if form.is_named(each, typed)), None)
+            if named is not None and not (form.chosen and form.is_named(form.chosen, typed)):
+                form.chosen = named
             self.fill_list()
         self.show_options()
+
+    def typed_again(self) -> None:
+        """Reads what is typed to narrow the list as if it were new."""
+        self._filter = ""
+        self.gather()
 
     def show_options(self) -> None:
         """Shows the fields that what is filled in asks for."""
@@ -329,6 +337,8 @@ class InitialiseScreen(InitialiseWork, ModalScreen[Edit | None]):
         outlook = self.outlook
         awaited = self.awaited
         problem = self._said or (outlook.problem if outlook is not None else "")
+        if self.wanted and self.form.catalogue is None and not self._failed:
+            awaited = f"{STARTING}  it is applied then"
         note = outlook.note if outlook is not None else ""
         said = self.query_one("#problem", Static)
         said.set_class(bool(awaited), "-waiting")
@@ -362,6 +372,10 @@ class InitialiseScreen(InitialiseWork, ModalScreen[Edit | None]):
             if self._failed:
                 self.load_catalogue()
                 self.fill_list()
+            else:
+                # Typed ahead: it counts as soon as it is known what there is.
+                self.wanted = True
+            self.draw_problem()
         else:
             self.carry_out(interrupts=self.busy)
 

@@ -50,6 +50,8 @@ class InitialiseWork(_Base):
     # What went wrong last; goes when the form changes.
     _said: str = ""
     _failed: bool = False
+    # Enter was pressed before the catalogue was there.
+    wanted: bool = False
 
     if TYPE_CHECKING:
         _opened: Opened
@@ -61,6 +63,7 @@ class InitialiseWork(_Base):
         draw_problem: Callable[[], None]
         fill_list: Callable[[], None]
         show_options: Callable[[], None]
+        typed_again: Callable[[], None]
 
         @property
         def body_width(self) -> int:
@@ -82,6 +85,7 @@ class InitialiseWork(_Base):
             catalogue = await self._editor.catalogue()
         except ParamtuiError as error:
             self._failed, self._said = True, f"{error}: enter tries again"
+            self.wanted = False
             self.fill_list()
             self.draw()
             return
@@ -89,7 +93,12 @@ class InitialiseWork(_Base):
         self.form.take_catalogue(catalogue)
         self.fill_list()
         self.show_options()
+        # The typed text chooses now that there is something to choose from.
+        self.typed_again()
         self.look()
+        if self.wanted:
+            self.wanted = False
+            self.carry_out(interrupts=False)
 
     # What the form amounts to
 

@@ -100,6 +100,7 @@ class RunningMixin(WorkMixin):
         if isinstance(error, InputsError):
             self._ask_inputs(error)
         elif isinstance(error, EngineError) and opened is not None and opened.model is not None:
+            self.query_one(TitleLine).refresh()
             self.say(f"{error}: ctrl+r starts it again")
         else:
             super().went_wrong(error)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Seconds between two drawings of the progress: each is a repaint on a slow line.
 TICK = 0.25
+KEYS = "enter saves   tab completes   ctrl+u empties   esc back"
 
 
 class SaveScreen(ModalScreen["Saved | None"]):
@@ -52,6 +53,7 @@ class SaveScreen(ModalScreen["Saved | None"]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+g", "cancel", "cancel", show=False),
         Binding("tab", "complete", "complete", show=False, priority=True),
+        Binding("y", "agree", "replace", show=False),
     ]
 
     def __init__(self, opened: Opened, editor: Editor) -> None:
@@ -68,7 +70,7 @@ class SaveScreen(ModalScreen["Saved | None"]):
         """The path, what would be written there, and what is there now."""
         with Vertical(id="save") as box:
             box.border_title = Text("Save")
-            box.border_subtitle = Text("enter saves   tab completes   esc back")
+            box.border_subtitle = Text(KEYS)
             yield Input(self._proposed(), compact=True, suggester=PathSuggester(), select_on_focus=False)
             yield Static("", id="save-what", markup=False)
             yield Static("", id="save-place", markup=False)
@@ -130,8 +132,11 @@ class SaveScreen(ModalScreen["Saved | None"]):
         place = await self._looked_at(path)
         over = place.exists
         if over and self._agreed != path:
+            # Asked for by another key: the one that saves may be pressed twice, or held.
             self._agreed = path
             self._tell("place", place_words(place, agreed=True))
+            self.query_one(Input).disabled = True
+            self.query_one("#save").border_subtitle = Text("y replaces it   esc back")
             return
         self._progress, self._stopping, self.unfinished = Progress(), False, True
         self.add_class("-saving")
@@ -152,12 +157,21 @@ class SaveScreen(ModalScreen["Saved | None"]):
         finally:
             ticker.stop()
             self._progress = None
-            self._agreed = ""
             self.remove_class("-saving")
-            line = self.query_one(Input)
-            line.disabled = False
-            self.set_focus(line)
-            self.query_one("#save").border_subtitle = Text("enter saves   tab completes   esc back")
+            self._ask_path()
+
+    def _ask_path(self) -> None:
+        """Gives the keys to the path."""
+        self._agreed = ""
+        line = self.query_one(Input)
+        line.disabled = False
+        self.set_focus(line)
+        self.query_one("#save").border_subtitle = Text(KEYS)
+
+    def action_agree(self) -> None:
+        """Saves over what is there."""
+        if self._agreed and not self.saving:
+            self._save(self._path)
 
     def _draw(self) -> None:
         if self._progress is not None:
@@ -166,8 +180,11 @@ class SaveScreen(ModalScreen["Saved | None"]):
             self._tell("progress", words)
 
     def action_cancel(self) -> None:
-        """Stops what is being saved, else leaves."""
-        if not self.saving:
+        """Stops what is being saved; goes back to the path; leaves."""
+        if not self.saving and self._agreed:
+            self._ask_path()
+            self._look()
+        elif not self.saving:
             self.dismiss(None)
         elif not self._stopping:
             self._stopping = True

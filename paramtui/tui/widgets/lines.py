@@ -24,7 +24,7 @@ FOR_MODELS = frozenset({"backward"})
 FOR_EDITORS = frozenset({"initialise", "edit", "undo", "save"})
 CELL_KEYS = (
     ("0-9 -", "set"),
-    ("* / + =", "change"),
+    ("*0.5", "scale"),
     ("[", "other cells"),
     ("enter", "a line"),
     ("u", "undo"),
