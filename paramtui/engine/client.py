@@ -135,8 +135,13 @@ class EngineSource(EditingMixin):
 
     async def _do(self, name: str, **arguments: Any) -> Outcome:  # noqa: ANN401
         self._engine.doing = name.replace("_", " ")
-        message = await asyncio.wrap_future(self._engine.call(name, **arguments))
-        return await asyncio.to_thread(self._done, name, arguments, message)
+        asked = self._engine.call(name, **arguments)
+
+        async def done() -> Outcome:
+            return await asyncio.to_thread(self._done, name, arguments, await asyncio.wrap_future(asked))
+
+        # The engine does it, and it must be noted, also where nobody waits for it any more.
+        return await asyncio.shield(asyncio.ensure_future(done()))
 
     def _done(self, name: str, arguments: dict[str, object], message: Message) -> Outcome:
         outcome = self._take(message)
@@ -201,6 +206,7 @@ class EngineSource(EditingMixin):
             self._engine.close()
             raise
         journal, self._journal = self._journal, []
+        digests = [change.digest for change in self.history.done]
         self.history.clear()
         count, failed = 0, ""
         try:
@@ -210,6 +216,9 @@ class EngineSource(EditingMixin):
         except ParamtuiError as error:
             failed = f", but {name.replace('_', ' ')} failed: {error}"
         again = f"; {count} thing{'s' if count > 1 else ''} done again" if count else ""
+        if again and not failed and [change.digest for change in self.history.done] != digests:
+            # The code of the model or of an initialiser is another now.
+            again += ", which gave other numbers than before"
         return Outcome(self.gradients, self.listing, f"the model was built anew{again}{failed}")
 
     def close(self) -> None:

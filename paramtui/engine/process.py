@@ -109,6 +109,9 @@ class Engine:
         self._lifeline = -1
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
+        with self._lock:
+            # The thread that listens may come to it later.
+            self.ended = self.ended or "the engine was ended"
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # The thread that listens

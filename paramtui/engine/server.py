@@ -1,7 +1,8 @@
 """The process that builds a model and holds it: one thread runs the person's code, another answers.
 
-Numbers are read by the thread that answers, so that they can be looked at while a long pass runs. When
-the screen is gone, this process ends itself and whatever it started.
+Numbers are read by the thread that answers, so that they can be looked at while a long pass runs. While they
+are being changed, perhaps only to see what a change would do, whoever wants to look at them waits. When the
+screen is gone, this process ends itself and whatever it started.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from paramtui.core.catalogue import plain_catalogue
 from paramtui.core.edits import call_from, edit_from
@@ -24,13 +25,21 @@ from paramtui.core.plain import gradient_lines, listing_lines, plain_window
 from paramtui.core.plain_edits import plain_preview, work_from
 from paramtui.engine.protocol import Channel, ChannelClosedError, plain_error
 from paramtui.errors import EngineError, ParamtuiError, RunStoppedError, UserCodeError
+from paramtui.models.shield import begin, stop, stoppable, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from paramtui.core.source import Outcome
     from paramtui.models.host import ModuleHost
-    from paramtui.models.initializers import Available
+    from paramtui.models.initializers import Available, Initializers
+
+
+# What says by itself where it can be stopped: once it counts, the client must hear of it.
+_WHOLE: Final = frozenset({"apply", "undo", "redo", "preview", "save"})
+# Meanwhile the numbers that are there may be taken back.
+_CHANGING: Final = _WHOLE - {"save"}
 
 
 class _Job(NamedTuple):
@@ -55,8 +64,12 @@ class Server:
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._running = False
         self._host: ModuleHost | None = None
-        self._found: Available | None = None
+        self._found: Initializers | None = None
         self._process = os.getpid()
+        # Held while numbers are read; requests that came while they were being changed are put aside.
+        self._looking = threading.Lock()
+        self._changing = False
+        self._aside: list[_Job] = []
         self._calls: dict[str, Callable[..., tuple[Any, bytes]]] = {
             "open": self._open,
             "backward": self._backward,
@@ -79,19 +92,35 @@ class Server:
         threading.Thread(target=self._answer, daemon=True).start()
         while True:
             with contextlib.suppress(KeyboardInterrupt):
-                self._do(self._jobs.get())
+                job = self._jobs.get()
+                if job.call in _CHANGING:
+                    self._change(job)
+                else:
+                    self._do(job)
 
-    def _interrupted(self, *_: object) -> None:
+    def _change(self, job: _Job) -> None:
+        with self._looking:
+            self._changing = True
+        self._do(job)
+        with self._looking:
+            self._changing = False
+            waiting, self._aside = self._aside, []
+        for request in waiting:
+            self._window(request)
+
+    def _interrupted(self, _: int, frame: FrameType | None) -> None:
         if self._running:
-            raise KeyboardInterrupt
+            stop(frame)
 
     # The thread that runs the person's code
 
     def _do(self, job: _Job) -> None:
+        begin()
         self._running = True
         error: ParamtuiError
         try:
-            result, data = self._calls[job.call](**job.arguments)
+            run = whole if job.call in _WHOLE else stoppable
+            result, data = run(lambda: self._calls[job.call](**job.arguments))
             self._running = False
         except ParamtuiError as found:
             self._running = False
@@ -123,7 +152,8 @@ class Server:
             with contextlib.suppress(Exception):
                 stream.flush()
         try:
-            self._channel.send(message, data)
+            # Half a message would be taken for the beginning of the next.
+            whole(lambda: self._channel.send(message, data))
         except ChannelClosedError:
             self._end()
 
@@ -199,10 +229,10 @@ class Server:
     def _initializers(self, files: list[str]) -> Available:
         """Those of a process without a model."""
         if self._found is None:
-            from paramtui.models.initializers import available
+            from paramtui.models.initializers import Initializers
 
-            self._found = available(files, "cpu")
-        return self._found
+            self._found = Initializers(files, "cpu")
+        return self._found.current()
 
     def _catalogue(self, files: list[str]) -> tuple[Any, bytes]:
         host = self._host
@@ -237,14 +267,22 @@ class Server:
                 self._interrupt()
                 self._send({"id": message["id"], "result": self._running})
             elif call in ("window", "gradient_window"):
-                self._window(int(message["id"]), call, arguments)
+                self._look(_Job(int(message["id"]), call, arguments))
 
     def _interrupt(self) -> None:
         main = threading.main_thread().ident
         if self._running and main is not None:
             signal.pthread_kill(main, signal.SIGINT)
 
-    def _window(self, number: int, call: str, arguments: dict[str, Any]) -> None:
+    def _look(self, request: _Job) -> None:
+        with self._looking:
+            if self._changing:
+                self._aside.append(request)
+            else:
+                self._window(request)
+
+    def _window(self, request: _Job) -> None:
+        number, call, arguments = request
         try:
             window = getattr(self._model, call)(int(arguments["tensor"]), _picks(arguments["picks"]))
             plain, data = plain_window(window)

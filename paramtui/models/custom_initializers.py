@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import typing
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import cache_from_source
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
@@ -13,7 +16,7 @@ from torch import nn
 
 from paramtui.core import catalogue as kinds
 from paramtui.core.catalogue import Initializer, Option
-from paramtui.errors import EditError, ParamtuiError
+from paramtui.errors import EditError, ParamtuiError, RunStoppedError
 from paramtui.models.loading import import_file
 from paramtui.models.user_code import place_of, user_code
 
@@ -34,26 +37,104 @@ class Custom(NamedTuple):
     function: Callable[..., object]
 
 
-def load_customs(files: Sequence[str]) -> tuple[list[Custom], list[str]]:
-    """All custom initialisers, and in words what went wrong with some.
+class _Known(NamedTuple):
+    """What a file gave when it was imported.
+
+    Attributes:
+        stamp: Of the file then.
+        customs: What it defines.
+        problem: What went wrong, in words; empty for nothing.
+    """
+
+    stamp: tuple[int, ...]
+    customs: tuple[Custom, ...]
+    problem: str
+
+
+class Customs:
+    """All custom initialisers.
 
     Args:
         files: Python files, besides those in the configuration directory.
+
+    Attributes:
+        found: Those that can be used.
+        problems: In words what went wrong with others.
     """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._files = list(dict.fromkeys(map(os.path.realpath, files)))
+        self._known: dict[str, _Known] = {}
+        self._entries: tuple[list[Custom], list[str]] | None = None
+        self.found: list[Custom] = []
+        self.problems: list[str] = []
+
+    def refresh(self) -> bool:
+        """Imports files that are new, and anew those that are not as they were; whether there were such.
+
+        Raises:
+            RunStoppedError: The person stopped it; what was imported before is kept.
+        """
+        known: dict[str, _Known] = {}
+        for path in dict.fromkeys([*_configured(), *self._files]):
+            stamp = _stamp(path)
+            before = self._known.get(path)
+            if before is None or before.stamp != stamp:
+                known[path] = _imported(path, stamp, anew=before is not None)
+            else:
+                known[path] = before
+        if self._entries is not None and known == self._known:
+            return False
+        if self._entries is None:
+            self._entries = _installed()
+        self._known = known
+        self.found = [custom for each in known.values() for custom in each.customs] + self._entries[0]
+        self.problems = [each.problem for each in known.values() if each.problem] + self._entries[1]
+        return True
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    """Changes when a file does; empty where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _imported(path: str, stamp: tuple[int, ...], *, anew: bool) -> _Known:
+    if anew:
+        _forget(path)
+    try:
+        customs = tuple(_of_file(path))
+    except RunStoppedError:
+        raise
+    except ParamtuiError as error:
+        return _Known(stamp, (), str(error))
+    problem = "" if customs else f"{path}: has no function that could initialise something"
+    return _Known(stamp, customs, problem)
+
+
+def _forget(path: str) -> None:
+    """Lets Python import a file as if it had not yet."""
+    real = os.path.realpath(path)
+    for name, module in list(sys.modules.items()):
+        if getattr(module, "__file__", None) == real:
+            del sys.modules[name]
+    # What is compiled is told by size and whole seconds: a quick correction of equal length looks the same.
+    with suppress(OSError, NotImplementedError):
+        os.unlink(cache_from_source(real))  # noqa: PTH108
+
+
+def _installed() -> tuple[list[Custom], list[str]]:
+    """Those of installed packages, and what went wrong."""
     customs: list[Custom] = []
     problems: list[str] = []
-    for path in [*_configured(), *dict.fromkeys(map(os.path.realpath, files))]:
-        try:
-            found = list(_of_file(path))
-        except ParamtuiError as error:
-            problems.append(str(error))
-            continue
-        customs += found
-        if not found:
-            problems.append(f"{path}: has no function that could initialise something")
     for entry in entry_points(group=GROUP):
         try:
             customs.append(_of_entry(entry))
+        except RunStoppedError:
+            raise
         except ParamtuiError as error:
             problems.append(f"entry point {entry.name}: {error}")
     return customs, problems
@@ -138,6 +219,10 @@ def _takes(first: inspect.Parameter, hint: object) -> str | None:
         if inspect.isclass(each) and issubclass(each, torch.Tensor):
             return kinds.TENSOR
     if hint is not None and first.name not in _MODULES | _TENSORS:
+        return None
+    kind = typing.get_origin(hint) or hint
+    if inspect.isclass(kind) and kind.__module__ == "builtins" and kind is not object:
+        # A helper that calculates with numbers or lists, whatever it calls them.
         return None
     # `apply` is what most people write functions for.
     return kinds.TENSOR if first.name in _TENSORS else kinds.MODULE

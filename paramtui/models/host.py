@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from paramtui.core.edits import ApplyFunction
 from paramtui.core.gradients import Gradients
 from paramtui.core.input_spec import is_function_reference, parse_inputs
 from paramtui.core.live import LiveFacts
@@ -15,7 +17,7 @@ from paramtui.models.gradients import gradient_figures, held_gradient, run_backw
 from paramtui.models.inputs import Inputs, as_inputs, derive_inputs, make_inputs
 from paramtui.models.loading import import_file
 from paramtui.models.module_listing import list_module, parameter_owners, signature
-from paramtui.models.shield import unstoppable
+from paramtui.models.shield import whole
 from paramtui.models.state_guard import preserved, seed_all
 from paramtui.models.tensor_cells import read_window
 from paramtui.models.user_code import user_code
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from paramtui.core.edits import Edit
+    from paramtui.core.gradients import Figures
     from paramtui.core.listing import Listing
     from paramtui.core.model_target import ModelOptions
     from paramtui.core.source import Preview, Saved
@@ -59,6 +62,7 @@ class ModuleHost:
         self._passes = 0
         self._last: tuple[float | None, str, str, int | None] = (None, "", "", None)
         self._weights: WeightsState | None = None
+        self._figures: dict[int, Figures] = {}
         self.editor = ModelEditor(lambda: self.listed, options.device, options.init_files)
         self._list()
 
@@ -99,9 +103,21 @@ class ModuleHost:
 
     def gradients(self) -> Gradients:
         """What is known of the gradients now; computed from what ``.grad`` holds."""
+        self._measure(None)
+        return self._known_gradients()
+
+    def _known_gradients(self) -> Gradients:
         loss, loss_from, inputs, seed = self._last
-        figures = gradient_figures(self.listed, self._owners)
-        return Gradients(self._passes, loss, loss_from, inputs, seed, figures)
+        return Gradients(self._passes, loss, loss_from, inputs, seed, dict(self._figures))
+
+    def _measure(self, touched: set[int] | None) -> None:
+        """Works out the figures of gradients anew, all or those of some parameters with their aliases."""
+        owners = self._owners
+        if touched is not None:
+            meant = {owners[tensor] for tensor in touched if tensor in owners}
+            owners = {tensor: owner for tensor, owner in owners.items() if owner in meant}
+        found = gradient_figures(self.listed, owners)
+        self._figures = {**self._figures, **found} if touched is not None else found
 
     def _outcome(self, said: str = "", *, relist: bool = False) -> Outcome:
         fresh = list_module(self.model, self._target)
@@ -177,28 +193,28 @@ class ModuleHost:
 
     def apply(self, edit: Edit, *, without_undo: bool = False) -> Outcome:
         """See `Editor.apply`."""
-        done = self.editor.carry_out(edit, without_undo=without_undo)
-        with unstoppable():
-            # From here on it counts, and whoever asked must hear of it.
-            return self._edited(self.editor.commit(done))
+        # Once it counts, whoever asked must hear of it.
+        return whole(lambda: self._edited(self.editor.apply(edit, without_undo=without_undo)))
 
     def undo(self) -> Outcome:
         """See `Editor.undo`."""
-        with unstoppable():
-            return self._edited(self.editor.undo())
+        return whole(lambda: self._edited(self.editor.undo()))
 
     def redo(self) -> Outcome:
         """See `Editor.redo`."""
-        with unstoppable():
-            return self._edited(self.editor.redo())
+        return whole(lambda: self._edited(self.editor.redo()))
 
     def _edited(self, applied: Applied) -> Outcome:
-        outcome = self._outcome(applied.said)
-        return outcome._replace(changed=applied.tensors, digest=applied.digest)
+        """What to tell of an edit, which changes numbers alone: the listing is as it was."""
+        touched = None if isinstance(applied.edit, ApplyFunction) else set(applied.tensors)
+        # The change counts, whatever becomes of its figures.
+        with suppress(Exception):
+            self._measure(touched)
+        return Outcome(self._known_gradients(), None, applied.said, applied.tensors, applied.digest)
 
     def preview(self, edit: Edit, tensor: int | None, picks: Sequence[Sequence[int]]) -> Preview:
         """See `Editor.preview`."""
-        return self.editor.preview(edit, tensor, picks, self.window)
+        return whole(lambda: self.editor.preview(edit, tensor, picks, self.window))
 
     def save(self, path: str, *, over: bool, progress: Callable[[int, int], None] | None) -> Saved:
         """See `Editor.save`."""

@@ -16,7 +16,8 @@ from paramtui.core import catalogue as kinds
 from paramtui.core.catalogue import Catalogue, Initializer, Option
 from paramtui.core.edits import RESET, literal_text
 from paramtui.errors import EditError
-from paramtui.models.custom_initializers import Custom, load_customs
+from paramtui.models.custom_initializers import Custom, Customs
+from paramtui.models.shield import stoppable, whole
 from paramtui.models.state_guard import kept_random_state
 from paramtui.models.user_code import user_code
 
@@ -67,24 +68,37 @@ class Available(NamedTuple):
         return found
 
 
-def available(files: Sequence[str], device: str) -> Available:
-    """All initialisers; imports a person's files.
+class Initializers:
+    """The initialisers of a process, a person's own as their files are now.
 
     Args:
         files: Python files of custom ones, besides those of the configuration directory.
         device: Where tensors will be.
     """
-    customs, problems = load_customs(files)
-    gains: dict[str, float] = {name: float(nn.init.calculate_gain(name)) for name in _NONLINEARITIES}
-    found = Catalogue(
-        (*_builtin(), _framework_default(), *(custom.initializer for custom in customs)),
-        gains,
-        tuple(problems),
-        environment(device),
-    )
-    return Available(
-        found, {(custom.initializer.name, custom.initializer.source): custom for custom in customs}
-    )
+
+    def __init__(self, files: Sequence[str], device: str) -> None:
+        self._customs = Customs(files)
+        self._device = device
+        self._found: Available | None = None
+
+    def current(self) -> Available:
+        """All of them; imports a person's files, and those anew that have changed since."""
+        if self._customs.refresh() or self._found is None:
+            self._found = self._available()
+        return self._found
+
+    def _available(self) -> Available:
+        customs = self._customs.found
+        gains: dict[str, float] = {name: float(nn.init.calculate_gain(name)) for name in _NONLINEARITIES}
+        catalogue = Catalogue(
+            (*_builtin(), _framework_default(), *(custom.initializer for custom in customs)),
+            gains,
+            tuple(self._customs.problems),
+            environment(self._device),
+        )
+        return Available(
+            catalogue, {(custom.initializer.name, custom.initializer.source): custom for custom in customs}
+        )
 
 
 def environment(device: str) -> dict[str, str]:
@@ -214,11 +228,18 @@ def trial(found: Available, asked: Sequence[tuple[Call, Shape, str]], device: st
 
     A person's own functions are not tried: they may do anything.
     """
-    out: list[str] = []
-    with kept_random_state():
-        for call, shape, dtype in asked:
-            out.append("" if call.source or call.name == RESET else _tried(found, call, shape, dtype, device))
-    return out
+
+    def tried() -> list[str]:
+        return [
+            "" if call.source or call.name == RESET else _tried(found, call, shape, dtype, device)
+            for call, shape, dtype in asked
+        ]
+
+    def undisturbed() -> list[str]:
+        with kept_random_state():
+            return stoppable(tried)
+
+    return whole(undisturbed)
 
 
 def _tried(found: Available, call: Call, shape: Shape, dtype: str, device: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from paramtui.core.editable import edit_reason
 from paramtui.core.file_names import free_name
 from paramtui.core.history import History
 from paramtui.errors import RunStoppedError, ValuesError
-from paramtui.models.shield import LOCK
+from paramtui.models.shield import begin, stop_thread, stoppable, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +45,8 @@ class ModuleSource:
         self._host = host
         self._worker: int | None = None
         self._lock = threading.Lock()
+        # Held while numbers are read, and while they are changed: what is looked at may be taken back.
+        self._steady = asyncio.Lock()
         self.history = History()
         self.listing: Listing = host.listing
         self.gradients: Gradients = host.gradients()
@@ -55,31 +57,54 @@ class ModuleSource:
 
     async def window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
         """See `Reader.window`."""
-        return await asyncio.to_thread(self._host.window, tensor, picks)
+        async with self._steady:
+            return await asyncio.to_thread(self._host.window, tensor, picks)
 
     async def gradient_window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
         """See `Differentiable.gradient_window`."""
-        return await asyncio.to_thread(self._host.gradient_window, tensor, picks)
+        async with self._steady:
+            return await asyncio.to_thread(self._host.gradient_window, tensor, picks)
 
     async def _do(self, work: Callable[[], Outcome]) -> Outcome:
-        outcome = await asyncio.to_thread(self._run, work)
+        outcome = await asyncio.to_thread(self._run, work, stoppable)
+        self._note(outcome)
+        return outcome
+
+    def _note(self, outcome: Outcome) -> None:
         self.gradients = outcome.gradients
         if outcome.listing is not None:
             self.listing = outcome.listing
-        return outcome
 
-    def _run(self, work: Callable[[], T]) -> T:
+    async def _change(self, work: Callable[[], Outcome], note: Callable[[Outcome], object]) -> Outcome:
+        """Changes numbers, and notes it even where whoever asked does not wait for it any more."""
+
+        async def changed() -> Outcome:
+            async with self._steady:
+                outcome = await asyncio.to_thread(self._run, work, whole)
+                self._note(outcome)
+                note(outcome)
+                return outcome
+
+        return await asyncio.shield(asyncio.ensure_future(changed()))
+
+    def _run(self, work: Callable[[], T], run: Callable[[Callable[[], T]], T]) -> T:
+        """Does something in the thread that `interrupt` stops.
+
+        Args:
+            work: What to do.
+            run: `stoppable`, or `whole` for what says by itself where it can be stopped: once it counts,
+                whoever asked must hear of it.
+        """
+        begin()
+        with self._lock:
+            self._worker = threading.get_ident()
         try:
-            with self._lock:
-                self._worker = threading.get_ident()
-            try:
-                return work()
-            finally:
-                with self._lock:
-                    self._worker = None
+            return run(work)
         except KeyboardInterrupt:
-            # Also one that came when the work was just done.
             raise RunStoppedError("stopped") from None
+        finally:
+            with self._lock:
+                self._worker = None
 
     async def backward(self, inputs: str | None, *, accumulate: bool) -> Outcome:
         """See `Differentiable.backward`."""
@@ -98,22 +123,9 @@ class ModuleSource:
         return await self._do(self._host.apply_proposal)
 
     async def interrupt(self) -> bool:
-        """See `Differentiable.interrupt`; counts at the next step of Python code."""
+        """See `Differentiable.interrupt`; counts at the next step of Python code where it can."""
         with self._lock:
-            # What must be done whole is not stopped half-way.
-            if self._worker is None or not LOCK.acquire(blocking=False):
-                return False
-            try:
-                return self._throw(self._worker)
-            finally:
-                LOCK.release()
-
-    @staticmethod
-    def _throw(worker: int) -> bool:
-        asked = ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(worker), ctypes.py_object(KeyboardInterrupt)
-        )
-        return bool(asked)
+            return self._worker is not None and stop_thread(self._worker)
 
     # Changing
 
@@ -135,25 +147,28 @@ class ModuleSource:
 
     async def preview(self, edit: Edit, tensor: int | None, picks: Sequence[Sequence[int]]) -> Preview:
         """See `Editor.preview`."""
-        return await asyncio.to_thread(self._run, lambda: self._host.preview(edit, tensor, picks))
+
+        async def previewed() -> Preview:
+            async with self._steady:
+                work = partial(self._host.preview, edit, tensor, picks)
+                return await asyncio.to_thread(self._run, work, whole)
+
+        return await asyncio.shield(asyncio.ensure_future(previewed()))
 
     async def apply(self, edit: Edit, *, without_undo: bool = False) -> Outcome:
         """See `Editor.apply`."""
-        outcome = await self._do(lambda: self._host.apply(edit, without_undo=without_undo))
-        self.history.add(edit, outcome.changed, outcome.digest)
-        return outcome
+        return await self._change(
+            lambda: self._host.apply(edit, without_undo=without_undo),
+            lambda outcome: self.history.add(edit, outcome.changed, outcome.digest),
+        )
 
     async def undo(self) -> Outcome:
         """See `Editor.undo`."""
-        outcome = await self._do(self._host.undo)
-        self.history.undo()
-        return outcome
+        return await self._change(self._host.undo, lambda _: self.history.undo())
 
     async def redo(self) -> Outcome:
         """See `Editor.redo`."""
-        outcome = await self._do(self._host.redo)
-        self.history.redo()
-        return outcome
+        return await self._change(self._host.redo, lambda _: self.history.redo())
 
     async def script(self) -> str:
         """See `Editor.script`."""
@@ -170,7 +185,7 @@ class ModuleSource:
     async def save(self, path: str, *, over: bool, progress: Callable[[int, int], None]) -> Saved:
         """See `Editor.save`."""
         saved = await asyncio.to_thread(
-            self._run, lambda: self._host.save(path, over=over, progress=progress)
+            self._run, lambda: self._host.save(path, over=over, progress=progress), whole
         )
         self.history.saved()
         return saved

@@ -14,8 +14,9 @@ from paramtui.checkpoints.torch_zip_writing import torch_file_job
 from paramtui.checkpoints.writing import write_files
 from paramtui.core.source import Saved
 from paramtui.core.text import bytes_text, safe_text
-from paramtui.errors import SavingError
-from paramtui.models.snapshots import storage_of
+from paramtui.errors import RunStoppedError, SavingError, SavingStoppedError
+from paramtui.models.shield import stoppable, whole
+from paramtui.models.snapshots import copied, storage_of
 from paramtui.models.tensor_listing import dtype_name
 from paramtui.models.user_code import user_code
 
@@ -29,8 +30,27 @@ def save_model(
     model: nn.Module, path: str, *, over: bool, progress: Callable[[int, int], None] | None = None
 ) -> Saved:
     """Saves to ``.safetensors`` or to ``.pt``; see `paramtui.core.source.Editor.save`."""
+
+    def told(done: int, total: int) -> None:
+        # Between two pieces stopping leaves nothing behind; once the file is in its place, it was saved.
+        stoppable(lambda: progress(done, total) if progress is not None else None)
+
+    try:
+        return whole(lambda: _saved(model, path, over=over, progress=told))
+    except KeyboardInterrupt:
+        raise SavingStoppedError("stopped: nothing was saved") from None
+
+
+def _state_of(model: nn.Module) -> dict[str, Any]:
     with user_code("state_dict()"):
-        state = model.state_dict()
+        return model.state_dict()
+
+
+def _saved(model: nn.Module, path: str, *, over: bool, progress: Callable[[int, int], None]) -> Saved:
+    try:
+        state = stoppable(lambda: _state_of(model))
+    except RunStoppedError:
+        raise SavingStoppedError("stopped: nothing was saved") from None
     entries, storages = _entries(state, path)
     replaces = identity_of(path) if over and os.path.lexists(path) else None
     notes: list[str] = []
@@ -95,4 +115,4 @@ def _plain(name: str, value: object, path: str) -> torch.Tensor:
 def _reader(memory: torch.Tensor | None) -> Callable[[int, int], bytes]:
     if memory is None:
         return lambda _begin, _nbytes: b""
-    return lambda begin, nbytes: memory[begin : begin + nbytes].cpu().numpy().tobytes()
+    return lambda begin, nbytes: copied(memory[begin : begin + nbytes]).numpy().tobytes()

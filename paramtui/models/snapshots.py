@@ -1,8 +1,7 @@
-"""Memory of tensors kept on disk, to be put back or exchanged with what is there now."""
+"""Memory of tensors put aside, to be put back or exchanged with what is there now."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import torch
 
 from paramtui.core.text import bytes_text
-from paramtui.errors import NoRoomError
-from paramtui.models.shield import unstoppable
+from paramtui.errors import EditError, NoRoomError
+from paramtui.models.spool import SMALL, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,24 +59,39 @@ def byte_span(tensor: torch.Tensor) -> tuple[int, int]:
 
 
 def regions_of(tensors: Iterable[torch.Tensor], *, whole: bool) -> list[Region]:
-    """The memory of some tensors, each byte once: whole storages, or only what the tensors span."""
-    memories: dict[tuple[str, int], torch.Tensor] = {}
-    spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    """The memory of some tensors, each byte once: whole storages, or only what the tensors span.
+
+    Storages may lie in each other, as those of arrays do that NumPy has cut out of one.
+    """
+    memories: dict[tuple[str, int, int], torch.Tensor] = {}
+    spans: dict[str, list[tuple[int, int, tuple[str, int, int]]]] = {}
     for tensor in tensors:
         memory = storage_of(tensor)
         if memory is None:
             continue
-        key = (str(memory.device), memory.data_ptr())
+        device, base, nbytes = key = (str(memory.device), memory.data_ptr(), memory.numel())
         memories.setdefault(key, memory)
-        spans.setdefault(key, []).append((0, memory.numel()) if whole else byte_span(tensor))
-    out: list[Region] = []
-    for key, memory in memories.items():
+        begin, end = (0, nbytes) if whole else byte_span(tensor)
+        spans.setdefault(device, []).append((base + begin, base + end, key))
+    out: dict[tuple[str, int, int], list[Region]] = {key: [] for key in memories}
+    for found in spans.values():
         at = -1
-        for begin, end in sorted(spans[key]):
+        for begin, end, key in sorted(found):
             first = max(begin, at)
             if first < end:
-                out.append(Region(memory, first, end))
+                out[key].append(Region(memories[key], first - key[1], end - key[1]))
                 at = end
+    return [region for regions in out.values() for region in regions]
+
+
+def places_of(regions: Iterable[Region]) -> dict[str, list[tuple[int, int]]]:
+    """Addresses where regions begin and end, in ascending order, by device."""
+    out: dict[str, list[tuple[int, int]]] = {}
+    for region in regions:
+        base = region.memory.data_ptr()
+        out.setdefault(str(region.memory.device), []).append((base + region.begin, base + region.end))
+    for places in out.values():
+        places.sort()
     return out
 
 
@@ -87,17 +101,18 @@ def pieces(region: Region) -> Iterator[tuple[int, int]]:
         yield at, min(at + PIECE, region.end)
 
 
+def copied(memory: torch.Tensor) -> torch.Tensor:
+    """A copy on the CPU. Not the memory itself: what NumPy has seen cannot be given another size any more."""
+    return memory.clone() if memory.device.type == "cpu" else memory.cpu()
+
+
 def _view(memory: torch.Tensor) -> memoryview:
     found: Any = memory.numpy()
     return memoryview(found)
 
 
-def _bytes(region: Region, begin: int, end: int) -> memoryview:
-    return _view(region.memory[begin:end].cpu())
-
-
 class Snapshot:
-    """What some memory held, in a file without a name.
+    """What some memory held.
 
     Args:
         regions: Which.
@@ -107,11 +122,13 @@ class Snapshot:
     """
 
     def __init__(self, regions: list[Region]) -> None:
+        self._closed = False
         self._regions = regions
+        self._sizes = [region.memory.untyped_storage().nbytes() for region in regions]
         self.nbytes = sum(region.end - region.begin for region in regions)
         folder = tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
-        if self.nbytes + MARGIN > free:
+        if self.nbytes > SMALL and self.nbytes + MARGIN > free:
             raise NoRoomError(
                 f"what this overwrites, {bytes_text(self.nbytes)}, has no room in {folder}, which has"
                 f" {bytes_text(free)} left",
@@ -119,40 +136,24 @@ class Snapshot:
                 needed=self.nbytes,
                 free=free,
             )
-        with tempfile.TemporaryFile(prefix="paramtui-") as file:
-            self._file = os.dup(file.fileno())
         try:
-            position = 0
-            for region in regions:
-                for begin, end in pieces(region):
-                    self._write(position, _bytes(region, begin, end))
-                    position += end - begin
+            self._spool = Spool(self.nbytes)
+            for here, position in self._pieces():
+                self._spool.write(position, _view(copied(here)))
         except OSError as error:
-            self.close()
             words = f"what this overwrites cannot be kept in {folder}: {error.strerror}"
             raise NoRoomError(words, needed=self.nbytes, free=free) from None
-        except BaseException:
-            self.close()
-            raise
 
-    def _write(self, position: int, data: memoryview) -> None:
-        while data:
-            written = os.pwrite(self._file, data, position)
-            data, position = data[written:], position + written
+    def _pieces(self) -> Iterator[tuple[torch.Tensor, int]]:
+        """All that is kept, in pieces of at most `PIECE` bytes: the memory, and where it was put."""
+        position = 0
+        for region in self._regions:
+            for begin, end in pieces(region):
+                yield region.memory[begin:end], position
+                position += end - begin
 
     def _read(self, position: int, nbytes: int) -> torch.Tensor:
-        buffer = bytearray(nbytes)
-        view = memoryview(buffer)
-        while view:
-            count = os.preadv(self._file, [view], position) if hasattr(os, "preadv") else 0
-            if not count:
-                part = os.pread(self._file, len(view), position)
-                if not part:
-                    raise OSError(5, "what was kept is gone")
-                view[: len(part)] = part
-                count = len(part)
-            view, position = view[count:], position + count
-        return torch.frombuffer(buffer, dtype=torch.uint8) if nbytes else torch.empty(0, dtype=torch.uint8)
+        return torch.frombuffer(self._spool.read(position, nbytes), dtype=torch.uint8)
 
     def differing(self) -> list[Region]:
         """Ranges whose bytes are not those that were kept."""
@@ -162,67 +163,82 @@ class Snapshot:
             for begin, end in pieces(region):
                 was = self._read(position, end - begin)
                 position += end - begin
-                places = torch.nonzero(region.memory[begin:end].cpu() != was)
-                if len(places):
-                    out.append(Region(region.memory, begin + int(places[0]), begin + int(places[-1]) + 1))
+                here = region.memory[begin:end].cpu()
+                if torch.equal(here, was):
+                    continue
+                places = torch.nonzero(here != was)
+                out.append(Region(region.memory, begin + int(places[0]), begin + int(places[-1]) + 1))
         return out
 
     def narrow(self, regions: list[Region]) -> None:
         """Keeps some ranges alone, each of which lies within one of those that were kept, in their order."""
-        starts: list[int] = []
-        position = 0
-        for region in self._regions:
-            starts.append(position)
-            position += region.end - region.begin
-        # What is kept moves towards the begin of the file: nothing is overwritten before it was read.
-        at = 0
+        # What is kept moves towards the begin: nothing is overwritten before it was read.
+        at = position = 0
+        kept = iter(zip(self._regions, self._sizes, strict=True))
+        sizes: list[int] = []
+        around, size = next(kept, (None, 0))
         for region in regions:
-            place = next(
-                start + region.begin - each.begin
-                for start, each in zip(starts, self._regions, strict=True)
-                if each.memory.data_ptr() == region.memory.data_ptr()
-                and each.begin <= region.begin
-                and region.end <= each.end
-            )
+            while around is not None and not (
+                around.memory is region.memory and around.begin <= region.begin and region.end <= around.end
+            ):
+                position += around.end - around.begin
+                around, size = next(kept, (None, 0))
+            assert around is not None  # noqa: S101  in their order
+            sizes.append(size)
             for begin, end in pieces(region):
-                self._write(at, _view(self._read(place + begin - region.begin, end - begin)))
+                place = position + begin - around.begin
+                self._spool.write(at, memoryview(self._spool.read(place, end - begin)))
                 at += end - begin
-        os.truncate(self._file, at)
-        self._regions, self.nbytes = regions, at
+        self._spool.truncate(at)
+        self._regions, self._sizes, self.nbytes = regions, sizes, at
+
+    def _whole_again(self) -> None:
+        """Gives memory its size back that a person's own code has given another."""
+        for region, size in zip(self._regions, self._sizes, strict=True):
+            storage = region.memory.untyped_storage()
+            if storage.nbytes() != size:
+                storage.resize_(size)
 
     def restore(self) -> None:
         """Puts back what was kept; writes only where it differs."""
-        with unstoppable():
-            self._restore()
-
-    def _restore(self) -> None:
-        position = 0
-        for region in self._regions:
-            for begin, end in pieces(region):
-                was = self._read(position, end - begin)
-                position += end - begin
-                here = region.memory[begin:end]
-                if not torch.equal(here.cpu(), was):
-                    here.copy_(was)
+        self._whole_again()
+        for here, position in self._pieces():
+            was = self._read(position, len(here))
+            if not torch.equal(here.cpu(), was):
+                here.copy_(was)
 
     def swap(self) -> None:
-        """Puts back what was kept, and keeps what was there."""
-        with unstoppable():
-            self._swap()
+        """Puts back what was kept, and keeps what was there.
 
-    def _swap(self) -> None:
-        position = 0
-        for region in self._regions:
-            for begin, end in pieces(region):
-                was = self._read(position, end - begin)
-                here = region.memory[begin:end]
-                now = here.cpu().clone()
-                self._write(position, _view(now))
-                here.copy_(was)
-                position += end - begin
+        Raises:
+            EditError: It cannot; then all is as it was.
+        """
+        done: list[tuple[torch.Tensor, int]] = []
+        try:
+            for here, position in self._pieces():
+                self._exchange(here, position)
+                done.append((here, position))
+        except OSError as error:
+            for here, position in reversed(done):
+                self._exchange(here, position)
+            raise EditError(f"what was kept cannot be exchanged: {error.strerror}") from None
+
+    def _exchange(self, here: torch.Tensor, position: int) -> None:
+        was = self._read(position, len(here))
+        now = copied(here)
+        try:
+            self._spool.write(position, _view(now))
+        except OSError:
+            self._spool.write(position, _view(was))
+            raise
+        here.copy_(was)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is kept any more."""
+        return self._closed
 
     def close(self) -> None:
-        """Lets go of the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Lets go of what was kept."""
+        self._closed = True
+        self._spool.close()

@@ -44,6 +44,31 @@ def kept_random_state() -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
+@contextmanager
+def kept_settings() -> Iterator[None]:
+    """Puts back afterwards what a person's code can set for all of torch in this thread or process."""
+    dtype, gradients, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    strict = torch.are_deterministic_algorithms_enabled()
+    warn = _warns_only()
+    device = torch.get_default_device()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if (torch.are_deterministic_algorithms_enabled(), _warns_only()) != (strict, warn):
+            # Only then: it imports a second's worth of PyTorch.
+            torch.use_deterministic_algorithms(strict, warn_only=warn)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def _warns_only() -> bool:
+    return torch.is_deterministic_algorithms_warn_only_enabled()
+
+
 def modules_of(model: nn.Module) -> list[nn.Module]:
     """Every module once, whatever they point to."""
     found = [model]
