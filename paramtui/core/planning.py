@@ -99,8 +99,9 @@ def make_plan(
 ) -> Plan:
     """What an initialiser would change.
 
-    Parameters are visited in the order of ``named_parameters()``, which is that of the listing; memory that
-    several names share is visited once, under its first name.
+    Parameters are visited in the order of ``named_parameters()``, which is that of the listing, or in what
+    comes closest where a file has lost it (`order_note`); memory that several names share is visited once,
+    under its first name.
 
     Args:
         tree: The rows.
@@ -112,6 +113,8 @@ def make_plan(
     listing = tree.listing
     alone = tree.tensor[scope.row] if not tree.is_block(scope.row) else -1
     chosen = [alone] if alone >= 0 else sorted(tree.tensors_below(scope.row))
+    if order_note(listing):
+        chosen = _as_registered(tree, chosen)
     chosen = _narrowed(tree, scope, chosen)
     groups: dict[int, tuple[int, ...]] = {}
     for group in listing.sharing.groups:
@@ -134,6 +137,44 @@ def make_plan(
         seen.add(place)
         targets.append(Target(tensor, call, tuple(id_ for id_ in groups.get(tensor, ()) if id_ != tensor)))
     return Plan(tuple(targets), tuple(left))
+
+
+def order_note(listing: Listing) -> str:
+    """What a person should know about the order of parameters; empty where the file keeps the model's."""
+    if not listing.format.startswith("safetensors"):
+        return ""
+    return (
+        "a .safetensors file sorts its names: where the model's own order is another one, the same seed gives"
+        " other numbers than on the model"
+    )
+
+
+def _as_registered(tree: Tree, tensors: list[int]) -> list[int]:
+    """Sorted names in the order that is likely: numbered layers by number, the weight before the bias."""
+    names = tree.listing.names
+    rows = sorted((tree.row_of(tensor) or 0, tensor) for tensor in tensors)
+    out: list[int] = []
+    layer: list[int] = []
+    around = -1
+    for row, tensor in rows:
+        if tree.parent[row] != around:
+            out += sorted(layer, key=lambda each: is_bias(names[each]))
+            layer, around = [], tree.parent[row]
+        layer.append(tensor)
+    return out + sorted(layer, key=lambda each: is_bias(names[each]))
+
+
+def thin_note(listing: Listing, plan: Plan) -> str:
+    """A warning where weights of normalisation layers, which begin at 1, would change among matrices."""
+    thin = [
+        target.tensor
+        for target in plan.targets
+        if len(listing.shape[target.tensor]) == 1 and not is_bias(listing.names[target.tensor])
+    ]
+    if not thin or len(thin) == len(plan.targets):
+        return ""
+    what = listing.names[thin[0]] + (f" and {len(thin) - 1:,} more" if len(thin) > 1 else "")
+    return f"{what} of one dimension too: weights of normalisation layers are usually left at 1"
 
 
 def memory_key(listing: Listing, tensor: int) -> tuple[object, ...]:
@@ -166,10 +207,17 @@ def _not_meant(listing: Listing, tensor: int) -> str:
     if kind == "optimizer":
         return "state of an optimizer"
     if kind == "buffer" or listing.names[tensor].rpartition(".")[2] in _BUFFER_NAMES:
-        return "a buffer, not a parameter"
+        return "not a parameter but a buffer"
     if DTYPES[dtype].family not in ("float", "complex"):
         return f"{dtype}: not a parameter that could be trained"
-    return "" if listing.numel(tensor) else "has no elements"
+    if not listing.numel(tensor):
+        return "has no elements"
+    stride = listing.stride[tensor]
+    if stride is not None and any(
+        not step and (size or 0) > 1 for size, step in zip(listing.shape[tensor], stride, strict=True)
+    ):
+        return "several of its elements are the same memory"
+    return ""
 
 
 def layer_types(tree: Tree, row: int) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from paramtui.core.catalogue import MODULE
 from paramtui.core.edits import ApplyFunction, Call
 from paramtui.core.lookup import name_of_row
-from paramtui.core.planning import ALL, BIASES, WEIGHTS, Plan, Scope, make_plan
+from paramtui.core.planning import ALL, BIASES, WEIGHTS, Plan, Scope, make_plan, order_note, thin_note
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 
@@ -104,7 +104,10 @@ class Outlooks:
             words = safe_text(next(iter(refused.values())), 300)
             problem = f"{'it is' if count == 1 else f'all {count:,} are'} refused: {words}"
             return trouble(problem, filled, plan, count)
-        note = f"{len(plan.targets):,} of {count:,} change: the others are refused" if refused else ""
+        listing = self._opened.listing
+        notes = [f"{len(plan.targets):,} of {count:,} change: the others are refused"] if refused else []
+        notes += [thin_note(listing, plan), order_note(listing) if len(plan.targets) > 1 else ""]
+        note = "; ".join(filter(None, notes))
         edit = plan.edit(self._opened.listing, filled.seed)
         return Outlook(edit, plan, count, "", note, asked, filled)
 

@@ -50,7 +50,7 @@ async def test_what_is_refused_is_said_and_the_others_change(path: Path) -> None
     )
     lines = await made.lines()
     assert lines[0] == f"1 refused: {FANLESS}: 1.weight"
-    assert "1 left out, a buffer, not a parameter: 1.running_mean" in lines
+    assert "1 left out, not a parameter but a buffer: 1.running_mean" in lines
     assert "1 left out, its bytes are shared with a quantised tensor: head.locked" in lines
     assert "1 left out, int64: not a parameter that could be trained: steps" in lines
 
