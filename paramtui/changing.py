@@ -75,7 +75,8 @@ def run_replay(options: argparse.Namespace, opened: Callable[[], Editor]) -> int
         replayed, saved = asyncio.run(work())
     finally:
         editor.close()
-    sys.stdout.write(f"{replayed.changes:,} changes made again\n{saved.said}\n")
+    render = init.replayed_json if options.json else init.replayed_text
+    sys.stdout.write(render(replayed, saved))
     return DIFFERENT if replayed.different else 0
 
 
@@ -84,7 +85,8 @@ def _check_output(options: argparse.Namespace) -> None:
     path = options.output
     if os.path.lexists(path) and not os.path.isdir(path) and not options.force:  # noqa: PTH112
         raise SavingError("exists already", where=path, hint="choose another name, or --force to replace it")
-    folder = os.path.dirname(path) or "."  # noqa: PTH120
+    # A directory for several files may be written with a slash behind it.
+    folder = os.path.dirname(path.rstrip("/")) or "."  # noqa: PTH120
     if not os.path.isdir(folder):  # noqa: PTH112
         raise SavingError("is in a directory that does not exist", where=path)
 

@@ -82,6 +82,19 @@ class EditableCheckpoint:
         environment = self._editor.environment if self._editor is not None else {}
         return Head(target, tuple(options), identity_text(self._source.paths()), tuple(environment.items()))
 
+    def leftovers(self) -> list[tuple[str, int]]:
+        """Files that a save which was ended has left beside the checkpoint, with their sizes in bytes."""
+        from paramtui.checkpoints.temporary import leftovers
+
+        folders = dict.fromkeys(os.path.dirname(os.path.realpath(path)) for path in self._source.paths())  # noqa: PTH120
+        return [(found.path, found.nbytes) for folder in folders for found in leftovers(folder)]
+
+    def remove_leftover(self, path: str) -> None:
+        """Deletes one of them."""
+        from paramtui.checkpoints.temporary import remove_leftover
+
+        remove_leftover(path)
+
     def close(self) -> None:
         """Lets go of what changes need."""
         if self._editor is not None:

@@ -65,13 +65,13 @@ def lay_out(listing: Listing, tensors: Sequence[int]) -> Layout:
                 f"several elements of {name} are the same memory", hint="edit the tensor it views"
             )
         ranges.setdefault(geometry.location, []).append([geometry.begin, geometry.begin + span(geometry)])
-    regions: list[Region] = []
+    places: dict[int, list[Region]] = {}
     position = 0
     for location, found in ranges.items():
         for begin, end in _merged(found):
-            regions.append(Region(location, begin, end, position))
+            places.setdefault(location, []).append(Region(location, begin, end, position))
             position += -(-(end - begin) // ALIGNMENT) * ALIGNMENT
-    places = {location: [each for each in regions if each.location == location] for location in ranges}
+    regions = [region for together in places.values() for region in together]
     work = [_place(places[geometry.location], geometry) for geometry in geometries]
     for tensor, placed in zip(tensors, work, strict=True):
         if placed.begin % ITEMSIZE[placed.dtype]:

@@ -7,33 +7,18 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from paramtui.checkpoints.edit_work import Layout, changed_ranges, covered, lay_out, make_file
-from paramtui.core.cell_arithmetic import changed as changed_cells
-from paramtui.core.computing import Work
+from paramtui.checkpoints.edit_results import EditMaker, Result, View
 from paramtui.core.digest import digest
-from paramtui.core.editable import edit_reason
-from paramtui.core.edits import ApplyFunction, Initialise, SetCells, edit_text
+from paramtui.core.dtypes import DTYPES
+from paramtui.core.edits import edit_text, same_edit
 from paramtui.core.file_names import free_name
 from paramtui.core.gradients import NO_GRADIENTS
 from paramtui.core.history import History
-from paramtui.core.indexing import apply_index, parse_index
-from paramtui.core.lookup import rows_named, tensor_id
-from paramtui.core.overlay import Overlay
+from paramtui.core.overlay import EMPTY, Overlay
 from paramtui.core.planning import memory_key
-from paramtui.core.raw_cells import (
-    cell_begins,
-    number_pieces,
-    overlaps_itself,
-    picked,
-    raw_cells,
-    raw_pieces,
-    span,
-    split_picks,
-)
+from paramtui.core.raw_cells import claims_too_much, number_pieces, raw_pieces, span_pieces
 from paramtui.core.source import Outcome
-from paramtui.core.text import safe_text
-from paramtui.core.touching import touched_by
-from paramtui.errors import EditError, RunStoppedError, SavingStoppedError, ValuesError
+from paramtui.errors import EditError, RunStoppedError, SavingStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,8 +30,7 @@ if TYPE_CHECKING:
     from paramtui.core.catalogue import Catalogue
     from paramtui.core.computing import Computer
     from paramtui.core.edits import Call, Edit
-    from paramtui.core.layers import Recipe
-    from paramtui.core.listing import Geometry, Listing, Shape
+    from paramtui.core.listing import Listing, Shape
     from paramtui.core.overlay import Kept, State
     from paramtui.core.source import Preview, Saved, Window
     from paramtui.core.tree import Tree
@@ -67,34 +51,20 @@ class _Step(NamedTuple):
     lines: tuple[str, ...]
 
 
-class _Result(NamedTuple):
-    """What an edit gives, before it counts."""
+class _Pending(NamedTuple):
+    """What was worked out for a preview.
 
-    state: State
-    tensors: tuple[int, ...]
-    files: tuple[int, ...]
-    lines: tuple[str, ...] = ()
+    Attributes:
+        edit: What was asked for.
+        before: The state that it was worked out over: over another one it is worth nothing.
+        mark: Where the overlay's changed bytes ended before.
+        result: What it gives.
+    """
 
-
-class View:
-    """Runs of bytes as they are in one state of an overlay."""
-
-    def __init__(self, source: CheckpointSource, overlay: Overlay, state: State) -> None:
-        self._source = source
-        self._overlay = overlay
-        self._state = state
-
-    def read(self, location: int, begin: int, nbytes: int) -> bytes:
-        """Bytes of a run, changed ones in place of those of the file."""
-        return self._overlay.read(self._state, location, begin, nbytes)
-
-    def big_endian(self, location: int) -> bool:
-        """Whether the numbers of a run are big-endian."""
-        return self._source.big_endian(location)
-
-    def nbytes(self, location: int) -> int:
-        """Length of a run."""
-        return self._source.nbytes(location)
+    edit: Edit
+    before: State
+    mark: int
+    result: Result
 
 
 class CheckpointEditor:
@@ -115,11 +85,11 @@ class CheckpointEditor:
         self._overlay = Overlay(source)
         self._state: State = {}
         self._steps: dict[int, _Step] = {}
-        self._pending: tuple[Edit, _Result] | None = None
+        self._pending: _Pending | None = None
         self._stopping = threading.Event()
         self._stop_saving = threading.Event()
         self._lock = threading.Lock()
-        self._tree: Tree | None = None
+        self._maker = EditMaker(source, self._overlay, computer, self._check)
         self.environment: dict[str, str] = {}
         self.history = history if history is not None else History()
         source.listing.reasons.pop("edit", None)
@@ -155,39 +125,18 @@ class CheckpointEditor:
 
     def edit_reason(self, tensor: int) -> str:
         """See `Editor.edit_reason`."""
-        reason = edit_reason(self.listing, tensor)
-        if reason or self.listing.location[tensor] < 0:
-            return reason
-        try:
-            place = self.source.runs[self.listing.location[tensor]].place()
-        except ValuesError as error:
-            return error.what
-        return (
-            "" if place is not None else "its bytes lie packed inside the file: nothing can take their place"
-        )
+        return self._maker.edit_reason(tensor)
 
     @property
     def tree(self) -> Tree:
         """Its rows."""
-        if self._tree is None:
-            from paramtui.core.tree import Tree
-
-            self._tree = Tree(self.listing)
-        return self._tree
-
-    def _recipe(self, block: str) -> Recipe:
-        from paramtui.core.layers import layers_below
-
-        rows = rows_named(self.tree, block)
-        if len(rows) != 1:
-            raise EditError(f"{len(rows) or 'no'} blocks are named {safe_text(block)}")
-        return layers_below(self.tree, rows[0])
+        return self._maker.tree
 
     def function_words(self, block: str) -> str:
         """See `Editor.function_words`."""
         from paramtui.core.layers import words
 
-        return words(self._recipe(block))
+        return words(self._maker.recipe(block))
 
     async def catalogue(self) -> Catalogue:
         """See `Editor.catalogue`."""
@@ -224,18 +173,14 @@ class CheckpointEditor:
     def _apply(self, edit: Edit) -> Outcome:
         with self._lock:
             self._stopping.clear()
-            pending, self._pending = self._pending, None
-            if pending is not None and pending[0] == edit:
-                result = pending[1]
-            else:
-                if pending is not None:
-                    self._drop(pending[1].files)
-                result = self._result(edit)
+            pending = self._worked_out(edit)
+            self._pending = None
+            result = pending.result
             try:
                 found = self._digest(result)
                 step = self._step(result)
             except BaseException:
-                self._drop(result.files)
+                self._let_go(pending)
                 raise
             for dropped in self.history.add(edit, result.tensors, found):
                 self._drop(self._steps.pop(dropped.number).files)
@@ -243,9 +188,26 @@ class CheckpointEditor:
             self._state = result.state
             return Outcome(NO_GRADIENTS, None, edit_text(edit), result.tensors, found)
 
-    def _step(self, result: _Result) -> _Step:
-        from paramtui.core.overlay import EMPTY
+    def _worked_out(self, edit: Edit) -> _Pending:
+        """What an edit gives over what is there now; a preview may have worked it out already."""
+        pending = self._pending
+        if pending is not None and (pending.before is not self._state or not same_edit(pending.edit, edit)):
+            self._let_go(pending)
+            pending = None
+        if pending is None:
+            mark = self._overlay.mark()
+            self._pending = None
+            pending = _Pending(edit, self._state, mark, self._maker.result(edit, self._state))
+        self._pending = pending
+        return pending
 
+    def _let_go(self, pending: _Pending) -> None:
+        """Gives back the room of what is not to count; nothing was written since but for it."""
+        self._pending = None
+        self._drop(pending.result.files)
+        self._overlay.rewind(pending.mark)
+
+    def _step(self, result: Result) -> _Step:
         before, after = self._state, result.state
         moved = [location for location, table in after.items() if before.get(location) is not table]
         keep = self._overlay.keep
@@ -284,7 +246,7 @@ class CheckpointEditor:
             **{location: self._overlay.kept(table) for location, table in tables.items()},
         }
 
-    def _digest(self, result: _Result) -> str:
+    def _digest(self, result: Result) -> str:
         view = View(self.source, self._overlay, result.state)
 
         def pieces() -> Iterator[npt.NDArray[np.uint8]]:
@@ -296,142 +258,16 @@ class CheckpointEditor:
                 seen.add(key)
                 geometry = self.listing.geometry(tensor)
                 swap = view.big_endian(geometry.location)
-                for piece in raw_pieces(view, geometry):
+                # A complex number is two numbers, each with its own order of bytes.
+                parts = 2 if DTYPES[geometry.dtype].family == "complex" else 1
+                # Of what is claimed many times over, the memory itself is looked at.
+                for piece in (span_pieces if claims_too_much(geometry) else raw_pieces)(view, geometry):
                     self._check()
-                    yield piece[:, ::-1] if swap else piece
+                    yield piece.reshape(len(piece), parts, -1)[:, :, ::-1] if swap else piece
 
         return digest(pieces())
 
-    # Carrying out
-
-    def _result(self, edit: Edit) -> _Result:
-        if isinstance(edit, SetCells):
-            return self._set(edit)
-        if isinstance(edit, Initialise):
-            return self._initialise(edit)
-        return self._function(edit)
-
-    def _editable(self, name: str) -> int:
-        tensor = tensor_id(self.listing, name)
-        reason = self.edit_reason(tensor)
-        if reason:
-            raise EditError(reason, where=safe_text(name))
-        return tensor
-
-    def _set(self, edit: SetCells) -> _Result:
-        tensor = self._editable(edit.tensor)
-        geometry = self.listing.geometry(tensor)
-        selection = apply_index(parse_index(edit.cells), geometry.shape)
-        if not all(map(len, selection.picks)):
-            raise EditError(f"[{edit.cells}] selects nothing of {safe_text(edit.tensor)}")
-        cells = picked(geometry, selection.picks)
-        if overlaps_itself(cells):
-            raise EditError("several of these elements are the same memory", where=safe_text(edit.tensor))
-        big_endian = self.source.big_endian(geometry.location)
-        state = self._state
-        view = self.runs
-        for picks in split_picks(selection.picks):
-            self._check()
-            begins, length = cell_begins(geometry, picks)
-            raw = raw_cells(view, geometry, picks)
-            new = changed_cells(raw, geometry.dtype, edit.operator, edit.number, big_endian=big_endian)
-            state = self._overlay.write_rows(state, geometry.location, begins, new.reshape(-1, length))
-        return _Result(state, touched_by(self.listing, tensor, cells), ())
-
-    def _native(self, tensors: Iterable[int]) -> None:
-        for tensor in tensors:
-            if self.source.big_endian(self.listing.location[tensor]):
-                raise EditError(
-                    "its numbers are big-endian; only single numbers can be set",
-                    where=safe_text(self.listing.names[tensor]),
-                )
-
-    def _initialise(self, edit: Initialise) -> _Result:
-        if not edit.steps:
-            raise EditError("there is nothing to initialise")
-        tensors = [self._editable(step.tensor) for step in edit.steps]
-        self._native(tensors)
-        layout = lay_out(self.listing, tensors)
-        custom = any(step.call.source for step in edit.steps)
-        fill = custom or not covered(self.listing, layout, tensors)
-        steps = tuple((tensor, step.call) for tensor, step in zip(tensors, edit.steps, strict=True))
-        descriptor, _, _ = self._compute(tensors, layout, steps, None, None, edit.seed, fill=fill)
-        file = self._overlay.adopt(descriptor)
-        state = self._state
-        by_location: dict[int, list[tuple[int, int, int, int]]] = {}
-        for region in layout.regions:
-            by_location.setdefault(region.location, []).append(
-                (region.begin, region.end, file, region.position)
-            )
-        for location, pieces in by_location.items():
-            state = self._overlay.with_pieces(state, location, [each for each in pieces if each[0] < each[1]])
-        touched = {
-            other
-            for tensor in tensors
-            for other in touched_by(self.listing, tensor, self.listing.geometry(tensor))
-        }
-        return _Result(state, tuple(sorted(touched)), (file,))
-
-    def _function(self, edit: ApplyFunction) -> _Result:
-        recipe = self._recipe(edit.block)
-        tensors = sorted(recipe.tensors())
-        for tensor in tensors:
-            reason = self.edit_reason(tensor)
-            if reason:
-                raise EditError(reason, where=safe_text(self.listing.names[tensor]))
-        self._native(tensors)
-        layout = lay_out(self.listing, tensors)
-        descriptor, lines, ranges = self._compute(
-            tensors, layout, (), recipe.plain(), edit.call, edit.seed, fill=True, compare=True
-        )
-        file = self._overlay.adopt(descriptor)
-        state = self._state
-        for location, found in ranges.items():
-            state = self._overlay.with_pieces(
-                state, location, [(begin, end, file, position) for begin, end, position in found]
-            )
-        return _Result(state, self._within(ranges, tensors), (file,), tuple(lines))
-
-    def _within(
-        self, ranges: dict[int, list[tuple[int, int, int]]], tensors: Iterable[int]
-    ) -> tuple[int, ...]:
-        """Tensors, and those that share memory with them, with bytes in the ranges that changed."""
-        out: set[int] = set()
-        for tensor in tensors:
-            geometry = self.listing.geometry(tensor)
-            if any(self._meets(geometry, begin, end) for begin, end, _ in ranges.get(geometry.location, ())):
-                out.update(touched_by(self.listing, tensor, geometry))
-        return tuple(sorted(out))
-
-    @staticmethod
-    def _meets(geometry: Geometry, begin: int, end: int) -> bool:
-        return geometry.begin < end and begin < geometry.begin + span(geometry)
-
-    def _compute(
-        self,
-        tensors: Sequence[int],
-        layout: Layout,
-        steps: tuple[tuple[int, Call], ...],
-        recipe: dict[str, object] | None,
-        call: Call | None,
-        seed: int,
-        *,
-        fill: bool,
-        compare: bool = False,
-    ) -> tuple[int, list[str], dict[int, list[tuple[int, int, int]]]]:
-        """An open file with new bytes, lines that make the block, and with `compare` which bytes are new."""
-        view = self.runs
-        path, descriptor = make_file(self._computer.folder, layout, view, fill=fill, check=self._check)
-        try:
-            work = Work(path, tuple(tensors), layout.tensors, steps, recipe, call, seed)
-            lines = self._computer.compute(work)
-            ranges = changed_ranges(descriptor, layout, view, self._check) if compare else {}
-        except BaseException:
-            os.close(descriptor)
-            raise
-        finally:
-            os.unlink(path)  # noqa: PTH108
-        return descriptor, lines, ranges
+    # Looking ahead
 
     def _preview(self, edit: Edit, tensor: int | None, picks: Sequence[Sequence[int]]) -> Preview:
         from paramtui.core.previewing import Figures
@@ -439,14 +275,9 @@ class CheckpointEditor:
 
         with self._lock:
             self._stopping.clear()
-            if self._pending is None or self._pending[0] != edit:
-                if self._pending is not None:
-                    self._drop(self._pending[1].files)
-                    self._pending = None
-                self._pending = edit, self._result(edit)
-            result = self._pending[1]
+            result = self._worked_out(edit).result
             views = {False: self.runs, True: View(self.source, self._overlay, result.state)}
-            figures = Figures([each for each in result.tensors if not self.edit_reason(each)])
+            figures = Figures([each for each in result.tensors if self._can_be_summed_up(each)])
             for work in (figures.look, figures.count):
                 for after, view in views.items():
                     work(self._pieces(view), after=after)
@@ -454,6 +285,9 @@ class CheckpointEditor:
                 return figures.preview(None, None)
             windows = [read_window(self.listing, view, tensor, picks) for view in views.values()]
             return figures.preview(*windows)
+
+    def _can_be_summed_up(self, tensor: int) -> bool:
+        return not self.edit_reason(tensor) and not claims_too_much(self.listing.geometry(tensor))
 
     def _pieces(self, view: View) -> Callable[[int], Iterator[npt.NDArray[Any]]]:
         def pieces(tensor: int) -> Iterator[npt.NDArray[Any]]:
@@ -484,7 +318,11 @@ class CheckpointEditor:
         target = self.listing.target
         if target.endswith(".index.json"):
             target = os.path.dirname(os.path.abspath(target))  # noqa: PTH100, PTH120
-        head, suffix = os.path.splitext(target.rstrip("/"))  # noqa: PTH122
+        if os.path.isdir(target):  # noqa: PTH112
+            plain = target.rstrip("/")
+            home = plain if os.path.basename(plain).strip(".") else os.path.abspath(target)  # noqa: PTH100, PTH119
+            return free_name(f"{home}-edited")
+        head, suffix = os.path.splitext(target)  # noqa: PTH122
         return free_name(f"{head}-edited{suffix}")
 
     async def save(self, path: str, *, over: bool, progress: Callable[[int, int], None]) -> Saved:
@@ -508,19 +346,6 @@ class CheckpointEditor:
     async def stop_saving(self) -> None:
         """See `Editor.stop_saving`."""
         self._stop_saving.set()
-
-    def leftovers(self) -> list[tuple[str, int]]:
-        """Files that a save which was ended has left beside the checkpoint, with their sizes in bytes."""
-        from paramtui.checkpoints.temporary import leftovers
-
-        folders = dict.fromkeys(os.path.dirname(os.path.realpath(path)) for path in self.source.paths())  # noqa: PTH120
-        return [(found.path, found.nbytes) for folder in folders for found in leftovers(folder)]
-
-    def remove_leftover(self, path: str) -> None:
-        """Deletes one of them."""
-        from paramtui.checkpoints.temporary import remove_leftover
-
-        remove_leftover(path)
 
     def listen(self, told: Callable[[str, str], None]) -> None:
         """Calls `told` with what code in the engine prints, and in which stage it is."""

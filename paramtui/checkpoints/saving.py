@@ -20,7 +20,7 @@ from paramtui.errors import SavingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from paramtui.checkpoints.editing import View
+    from paramtui.checkpoints.edit_results import View
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.checkpoints.state_dict import StateEntry, StateStorage
     from paramtui.checkpoints.temporary import Identity
@@ -52,13 +52,24 @@ def save(
     directory = bool(listing.shards) and not path.endswith((SAFETENSORS, ".pt", ".pth", ".bin", ".ckpt"))
     if directory:
         return _save_directory(edited, path, over=over, progress=progress)
-    wanted = path.endswith(SAFETENSORS)
-    if listing.shards or wanted != (listing.format == "safetensors"):
+    if path.endswith("/"):
+        raise SavingError("names a directory, and what is saved is one file", where=path)
+    if listing.shards or _is_other_format(listing, path):
         return _save_converted(edited, path, over=over, progress=progress)
     own = listing.target
     file = _files(edited.source).get(os.path.realpath(own)) or RandomFile(own)
     job = _job(edited, file, path, _replaced(path, file, over=over))
     return _written([job], [file], progress, [])
+
+
+def _is_other_format(listing: Listing, path: str) -> bool:
+    """Whether the suffix of a path asks for another format than that of the file.
+
+    A file may have its format under any name: its own suffix never means another one.
+    """
+    if _same(path, listing.target) or os.path.splitext(path)[1] == os.path.splitext(listing.target)[1]:  # noqa: PTH122
+        return False
+    return path.endswith(SAFETENSORS) != (listing.format == "safetensors")
 
 
 def _replaced(path: str, file: RandomFile | None, *, over: bool) -> Identity | None:
@@ -192,6 +203,8 @@ def _save_converted(
     """Writes a state dict of the tensors, where they are all that the checkpoint holds."""
     listing = edited.source.listing
     _check_convertible(listing, path)
+    if any(_same(path, own) for own in edited.source.paths()):
+        raise SavingError("is a file of the checkpoint itself", where=path, hint="choose another name")
     entries, storages = _entries(edited)
     replaces = _replaced(path, None, over=over)
     notes: list[str] = []
@@ -222,6 +235,8 @@ def _check_convertible(listing: Listing, path: str) -> None:
             where=path,
             hint=hint,
         )
+    if "" in listing.names:
+        raise SavingError("a tensor without a name has no place in it", where=path, hint=hint)
     if len(set(listing.names)) < len(listing.names):
         raise SavingError("several tensors have the same name", where=path, hint=hint)
     for tensor, name in enumerate(listing.names):

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from paramtui.core.catalogue import MODULE, bind
 from paramtui.core.describe import tensor_facts
-from paramtui.core.edits import ApplyFunction, edit_text, parse_call
+from paramtui.core.edits import ApplyFunction, edit_text, parse_call, shown_name
 from paramtui.core.lookup import name_of_row, rows_named
 from paramtui.core.planning import ALL, BIASES, WEIGHTS, Plan, Scope, Target, make_plan
 from paramtui.core.text import safe_text
 from paramtui.core.tree import Tree
-from paramtui.errors import EditError, NameLookupError, UsageError
+from paramtui.errors import (
+    EditError,
+    IndexSyntaxError,
+    NameLookupError,
+    UsageError,
+    UserCodeError,
+    ValuesError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from paramtui.core.catalogue import Catalogue
     from paramtui.core.edits import Call, Edit
-    from paramtui.core.journal import Recorded, Recovery
+    from paramtui.core.journal import Recovery
+    from paramtui.core.journal_records import Recorded
     from paramtui.core.listing import Listing
     from paramtui.core.source import Editor, Saved
 
@@ -92,6 +100,8 @@ async def initialise(editor: Editor, wanted: Wanted) -> Made:
     biases = call
     if wanted.biases is not None and wanted.biases != "leave":
         biases = _call(catalogue, wanted.biases)
+        if catalogue.named(biases.name, biases.source).takes == MODULE:
+            raise UsageError(f"{biases.name} is a function of modules: biases alone cannot be given to it")
     scope = Scope(rows[0], wanted.only, wanted.layer, wanted.part)
     plan = make_plan(tree, scope, call, None if wanted.biases == "leave" else biases, editor.edit_reason)
     await _check(editor, plan)
@@ -139,15 +149,15 @@ def text_of(editor: Editor, made: Made, saved: Saved) -> str:
     """What was done, for people."""
     listing = editor.listing
     lines = [edit_text(made.edit) + (f"  ({made.words})" if made.words else "")]
-    width = max((len(safe_text(listing.names[tensor])) for tensor in made.changed[:SHOWN]), default=0)
+    width = max((len(shown_name(listing.names[tensor])) for tensor in made.changed[:SHOWN]), default=0)
     for tensor in made.changed[:SHOWN]:
         dtype, shape, size = tensor_facts(listing, tensor)
-        lines.append(f"  {safe_text(listing.names[tensor]):<{width}}  {dtype}  {shape}  {size}")
+        lines.append(f"  {shown_name(listing.names[tensor]):<{width}}  {dtype}  {shape}  {size}")
     if len(made.changed) > SHOWN:
         lines.append(f"  and {len(made.changed) - SHOWN:,} more")
     reasons = dict.fromkeys(reason for _, reason in made.left)
     for reason in reasons:
-        names = [safe_text(listing.names[tensor]) for tensor, why in made.left if why == reason]
+        names = [shown_name(listing.names[tensor]) for tensor, why in made.left if why == reason]
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
         lines.append(f"left as they are: {', '.join(names[:3])}{more} ({reason})")
     lines.append(saved.said)
@@ -173,6 +183,9 @@ def json_of(editor: Editor, made: Made, saved: Saved, seed: int) -> str:
 # Replaying
 
 
+_REFUSED: Final = (EditError, IndexSyntaxError, NameLookupError, UserCodeError, ValuesError)
+
+
 class Replayed(NamedTuple):
     """What came of a journal: how many changes were made, and those that gave other bits."""
 
@@ -194,11 +207,29 @@ async def replay(
             told(place, len(changes))
         try:
             await editor.apply(edit)
-        except (EditError, NameLookupError) as error:
+        except _REFUSED as error:
             raise EditError(f"change {place:,} ({edit_text(edit)}) cannot be made: {error}") from None
         if digest and editor.history.done[-1].digest != digest:
             different.append(f"change {place:,} ({edit_text(edit)}) gives other numbers than it gave before")
     return Replayed(len(changes), tuple(different))
+
+
+def replayed_text(replayed: Replayed, saved: Saved) -> str:
+    """What came of a journal, for people."""
+    changes = "1 change" if replayed.changes == 1 else f"{replayed.changes:,} changes"
+    return f"{changes} made again\n{saved.said}\n"
+
+
+def replayed_json(replayed: Replayed, saved: Saved) -> str:
+    """The same as strict JSON."""
+    plain: dict[str, Any] = {
+        "changes": replayed.changes,
+        "different": list(replayed.different),
+        "saved": list(saved.paths),
+        "nbytes": saved.nbytes,
+        "durable": saved.durable,
+    }
+    return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 
 def environment_notes(recovery: Recovery, catalogue: Catalogue) -> list[str]:

@@ -17,6 +17,11 @@ RESET: Final = "reset_parameters"
 """Name of the function of a module that gives every layer what its class gives it when it is built."""
 
 MAX_CALL: Final = 10_000
+MAX_SEED: Final = (1 << 64) - 1
+# What Python raises for text that nests without end.
+_TOO_DEEP: Final = (RecursionError, MemoryError)
+# Python itself refuses to write integers of more digits than a few thousand.
+MAX_INTEGER_BITS: Final = 1024
 
 
 class Call(NamedTuple):
@@ -73,12 +78,24 @@ class SetCells(NamedTuple):
 Edit: TypeAlias = Initialise | ApplyFunction | SetCells
 
 
+def same_edit(one: Edit, other: Edit) -> bool:
+    """Whether two edits give the same bits; True, 1 and 1.0 are equal to Python, and 0.0 and -0.0."""
+    return one is other or (type(one) is type(other) and repr(one) == repr(other))
+
+
 def literal_text(value: object) -> str:
     """A plain value as Python writes it; infinities and NaN as calls of ``float``."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124
         return f"float('{value}')"
     if isinstance(value, complex):
         return f"complex({literal_text(value.real)}, {literal_text(value.imag)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal_text, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal_text, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, dict):
+        inside = (f"{literal_text(key)}: {literal_text(item)}" for key, item in value.items())
+        return f"{{{', '.join(inside)}}}"
     return repr(value)
 
 
@@ -89,19 +106,36 @@ def literal_value(node: ast.expr) -> object:
         ValueError: It is no literal.
     """
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        inside = [literal_value(argument) for argument in node.args]
-        if node.func.id == "float" and len(inside) == 1 and str(inside[0]).strip("+-") in ("inf", "nan"):
-            return float(str(inside[0]))
-        if node.func.id == "complex" and len(inside) == 2:
-            real, imag = inside
-            if isinstance(real, int | float) and isinstance(imag, int | float):
-                return complex(real, imag)
-        raise ValueError
+        return _called(node.func.id, [literal_value(argument) for argument in node.args])
     if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
         return float(node.id)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name):
-        return -float(node.operand.id) if node.operand.id == "inf" else ast.literal_eval(node)
-    return ast.literal_eval(node)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        number = literal_value(node.operand)
+        if isinstance(number, int | float | complex) and not isinstance(number, bool):
+            return -number
+        raise ValueError
+    if isinstance(node, ast.List):
+        return [literal_value(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(literal_value(item) for item in node.elts)
+    if isinstance(node, ast.Dict):
+        # A key of None stands for ``**other``.
+        keys = [literal_value(key) if key is not None else [] for key in node.keys]
+        return dict(zip(keys, map(literal_value, node.values), strict=True))
+    found: object = ast.literal_eval(node)
+    if isinstance(found, int) and found.bit_length() > MAX_INTEGER_BITS:
+        raise ValueError
+    return found
+
+
+def _called(name: str, inside: list[object]) -> object:
+    if name == "float" and len(inside) == 1 and str(inside[0]).strip("+-") in ("inf", "nan"):
+        return float(str(inside[0]))
+    if name == "complex" and len(inside) == 2:
+        real, imag = inside
+        if isinstance(real, int | float) and isinstance(imag, int | float):
+            return complex(real, imag)
+    raise ValueError
 
 
 class WrittenCall(NamedTuple):
@@ -125,7 +159,7 @@ def parse_call(text: str) -> WrittenCall:
         raise EditError("the initialiser is too long", hint=hint)
     try:
         node = ast.parse(written, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, *_TOO_DEEP):
         raise EditError(f"{shown!r} is no initialiser", hint=hint) from None
     if isinstance(node, ast.Name):
         return WrittenCall(node.id, (), ())
@@ -139,7 +173,7 @@ def parse_call(text: str) -> WrittenCall:
             if keyword.arg is None:
                 raise ValueError
             keywords.append((keyword.arg, literal_value(keyword.value)))
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, TypeError, SyntaxError, OverflowError, *_TOO_DEEP):
         raise EditError(f"the arguments in {shown!r} are not plain literals", hint=hint) from None
     return WrittenCall(node.func.id, tuple(positional), tuple(keywords))
 
@@ -211,14 +245,23 @@ def edit_from(plain: Mapping[str, Any]) -> Edit:
                 raise TypeError
             return SetCells(str(plain["tensor"]), str(plain["cells"]), str(plain["operator"]), number)
         if kind == "apply":
-            return ApplyFunction(str(plain["block"]), call_from(plain["call"]), int(plain["seed"]))
+            return ApplyFunction(str(plain["block"]), call_from(plain["call"]), _seed_from(plain))
         if kind == "initialise":
             calls = [call_from(call) for call in plain["calls"]]
-            steps = tuple(Step(str(tensor), calls[int(place)]) for tensor, place in plain["steps"])
-            return Initialise(steps, int(plain["seed"]))
-    except (KeyError, IndexError, TypeError, ValueError, SyntaxError, AttributeError):
+            # From the front only: a negative place is damage, not the last but one.
+            by_place = dict(enumerate(calls))
+            steps = tuple(Step(str(tensor), by_place[place]) for tensor, place in plain["steps"])
+            return Initialise(steps, _seed_from(plain))
+    except (LookupError, TypeError, ValueError, SyntaxError, AttributeError, ArithmeticError, *_TOO_DEEP):
         raise EditError("is no record of a change: something in it is missing or of another type") from None
     raise EditError(f"is no record of a change: nothing is called {safe_text(str(kind), 40)!r}")
+
+
+def _seed_from(plain: Mapping[str, Any]) -> int:
+    seed = plain["seed"]
+    if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+        raise ValueError
+    return seed
 
 
 # Words
@@ -234,14 +277,22 @@ def calls_of(edit: Edit) -> list[Call]:
     return list({(step.call.source, step.call.text): step.call for step in edit.steps}.values())
 
 
+def shown_name(name: str) -> str:
+    """A tensor's name for people; a file that is one bare tensor gives it none."""
+    return safe_text(name) or "(tensor)"
+
+
 def edit_text(edit: Edit) -> str:
     """An edit in a line: ``normal_(std=0.01) on 3 tensors, seed 7``."""
     if isinstance(edit, SetCells):
-        return f"{safe_text(edit.tensor)}[{edit.cells or '...'}] {edit.operator} {literal_text(edit.number)}"
+        cells, operator = safe_text(edit.cells.strip()) or "...", safe_text(edit.operator, 10)
+        if cells.startswith("[") and cells.endswith("]"):
+            cells = cells[1:-1].strip() or "..."
+        return f"{shown_name(edit.tensor)}[{cells}] {operator} {literal_text(edit.number)}"
     if isinstance(edit, ApplyFunction):
         return f"{safe_text(edit.block) or 'whole network'}.apply({edit.call.text}), seed {edit.seed}"
     names = [step.tensor for step in edit.steps]
-    where = safe_text(names[0]) if len(names) == 1 else f"{len(names):,} tensors"
+    where = shown_name(names[0]) if len(names) == 1 else f"{len(names):,} tensors"
     return f"{joined(call.text for call in calls_of(edit))} on {where}, seed {edit.seed}"
 
 

@@ -15,13 +15,15 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from paramtui.core.edits import Edit, edit_from, plain_edit
+from paramtui.core.edits import edit_from, plain_edit
+from paramtui.core.journal_records import Recorded, Records
 from paramtui.errors import EditError, ParamtuiError, TargetError
 from paramtui.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from paramtui.core.edits import Edit
     from paramtui.core.history import Change
 
 MAX_JOURNAL: Final = 256 << 20
@@ -47,13 +49,6 @@ class Head(NamedTuple):
         """The same for the same target with the same options."""
         text = json.dumps([self.target, self.options])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-class Recorded(NamedTuple):
-    """An edit with the digest of what it gave; an empty digest where that was not noted any more."""
-
-    edit: Edit
-    digest: str
 
 
 class Recovery(NamedTuple):
@@ -112,15 +107,18 @@ class Journal:
     def _write(self, kind: str, **content: object) -> None:
         if self.problem:
             return
-        line = json.dumps({"record": kind, **content}, separators=(",", ":")).encode() + b"\n"
         try:
             if self._fd < 0:
                 self._begin()
-            while line:
-                line = line[os.write(self._fd, line) :]
+            self._line({"record": kind, **content})
             os.fsync(self._fd)
         except OSError as error:
             self.problem = f"changes are not safe against a dropped line: {error.strerror} ({folder()})"
+
+    def _line(self, content: dict[str, object]) -> None:
+        line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
+        while line:
+            line = line[os.write(self._fd, line) :]
 
     def _begin(self) -> None:
         os.makedirs(folder(), mode=0o700, exist_ok=True)  # noqa: PTH103
@@ -129,8 +127,7 @@ class Journal:
         self._fd = os.open(self._path, flags, 0o600)
         # Held as long as this process lives: it tells a journal in use from one that was left behind.
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        line = json.dumps({"record": "head", "version": __version__, **plain_head(self.head)})
-        os.write(self._fd, line.encode() + b"\n")
+        self._line({"record": "head", "version": __version__, **plain_head(self.head)})
 
     def intent(self, edit: Edit) -> None:
         """An edit is about to be made."""
@@ -186,13 +183,16 @@ def plain_head(head: Head) -> dict[str, object]:
     }
 
 
-def _head_from(plain: Mapping[str, Any]) -> Head:
-    return Head(
-        str(plain.get("target", "")),
-        tuple(map(str, plain.get("options", ()))),
-        str(plain.get("identity", "")),
-        tuple((str(name), str(value)) for name, value in dict(plain.get("environment", {})).items()),
-    )
+def _head_from(plain: Mapping[str, Any], where: str) -> Head:
+    try:
+        return Head(
+            str(plain.get("target", "")),
+            tuple(map(str, plain.get("options", ()))),
+            str(plain.get("identity", "")),
+            tuple((str(name), str(value)) for name, value in dict(plain.get("environment", {})).items()),
+        )
+    except (TypeError, ValueError):
+        raise TargetError("is no journal of changes: its head is damaged", where=where) from None
 
 
 # Recovery
@@ -238,47 +238,40 @@ def _in_use(path: str) -> bool:
 
 
 def read_lines(path: str) -> Recovery:
-    """The changes of a journal that count and were not saved; a last line that was cut is left out.
+    """The changes of a journal that count and are not in its target; a last line that was cut is left out.
 
     An edit whose outcome was not noted any more counts: it was asked for.
 
     Raises:
         TargetError: It cannot be read, or is no journal.
-        EditError: It holds no such records.
+        EditError: It holds no such records, or takes back what a save over the target has put into it.
     """
     lines = _content(path).split(b"\n")
     head: Head | None = None
-    done: list[Recorded] = []
-    undone: list[Recorded] = []
-    intent: Edit | None = None
-    for place, line in enumerate(lines):
+    records = Records()
+    for place, line in enumerate(lines, 1):
         try:
             plain = json.loads(line)
             kind = plain["record"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            if line and place < len(lines) - 1:
-                raise TargetError(f"line {place + 1} is damaged", where=path) from None
+        except (ValueError, LookupError, TypeError, RecursionError):
+            if line and place < len(lines):
+                raise TargetError(f"line {place} is damaged", where=path) from None
             continue
         if kind == "head":
-            head = _head_from(plain)
-        elif kind == "intent":
-            intent = edit_from(plain["edit"])
-        elif kind == "done" and intent is not None:
-            done.append(Recorded(intent, str(plain.get("digest", ""))))
-            undone, intent = [], None
-        elif kind == "failed":
-            intent = None
-        elif kind == "undone" and done:
-            undone.append(done.pop())
-        elif kind == "redone" and undone:
-            done.append(undone.pop())
-        elif kind == "saved":
-            done, undone = [], []
+            head = _head_from(plain, path)
+            records.target = head.target
+            continue
+        try:
+            records.take(kind, plain)
+        except EditError as error:
+            raise EditError(f"line {place} {error.what}", where=path) from None
     if head is None:
         raise TargetError("is no journal of changes", where=path)
-    if intent is not None:
-        done.append(Recorded(intent, ""))
-    return Recovery(path, head, tuple(done), os.stat(path).st_mtime)  # noqa: PTH116
+    try:
+        changes = records.changes()
+    except EditError as error:
+        raise EditError(error.what, where=path) from None
+    return Recovery(path, head, changes, os.stat(path).st_mtime)  # noqa: PTH116
 
 
 def _content(path: str) -> bytes:
@@ -320,5 +313,5 @@ def read_journal(path: str) -> Recovery:
         try:
             changes.append(Recorded(edit_from(change), str(change.get("digest", ""))))
         except EditError as error:
-            raise EditError(f"change {place:,} {error.what}") from None
-    return Recovery(path, _head_from(plain), tuple(changes), os.stat(path).st_mtime)  # noqa: PTH116
+            raise EditError(f"change {place:,} {error.what}", where=path) from None
+    return Recovery(path, _head_from(plain, path), tuple(changes), os.stat(path).st_mtime)  # noqa: PTH116

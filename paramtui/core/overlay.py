@@ -2,22 +2,23 @@
 
 A *table* says which ranges of one run are replaced: an int64 array of rows (begin, end, file, position),
 sorted and without overlaps. A *state* maps locations to tables. Both are never changed in place: going back
-to an earlier state takes back what was changed since, to the bit. The replaced bytes lie in unlinked files, so
-that memory is bounded and nothing stays behind however the process ends.
+to an earlier state takes back what was changed since, to the bit. The replaced bytes lie in unlinked files,
+so that memory is bounded and nothing stays behind however the process ends.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from paramtui.errors import EditError, NoRoomError
+from paramtui.errors import EditError, NoRoomError, ValuesError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import MappingProxyType
 
     import numpy.typing as npt
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     Table: TypeAlias = npt.NDArray[np.int64]
     State: TypeAlias = Mapping[int, Table] | MappingProxyType[int, Table]
+    Piece: TypeAlias = tuple[int, int, int, int]
 
 EMPTY: Final = np.zeros((0, 4), np.int64)
 # Changed bytes closer together than this become one range: a column of a large matrix must not become a
@@ -92,9 +94,13 @@ class Overlay:
     def _pread(self, file: int, position: int, nbytes: int) -> bytes:
         parts = []
         while nbytes:
-            part = os.pread(self._files[file], min(nbytes, 1 << 30), position)
+            descriptor = self._files.get(file, -1)
+            if descriptor < 0:
+                # Whoever reads beside a change may hold a state that can be gone back to no more.
+                raise ValuesError("these numbers were changed while they were read")
+            part = os.pread(descriptor, min(nbytes, 1 << 30), position)
             if not part:
-                raise EditError("changed bytes are gone from the temporary directory")
+                raise ValuesError("changed bytes are gone from the temporary directory")
             parts.append(part)
             position += len(part)
             nbytes -= len(part)
@@ -114,12 +120,25 @@ class Overlay:
             rows: The pieces, array [pieces, bytes].
 
         Raises:
-            NoRoomError: The temporary directory is full.
+            NoRoomError: The temporary directory is full; what was written of the pieces is let go of.
         """
-        length = rows.shape[1]
         order = np.argsort(begins, kind="stable")
         begins, rows = begins[order], rows[order]
-        pieces: list[tuple[int, int, int, int]] = []
+        pieces: list[Piece] = []
+        mark = self.mark()
+        try:
+            for low, data in self._blocks(state, location, begins, rows):
+                pieces.append((low, low + len(data), *self._append(data)))
+        except BaseException:
+            self.rewind(mark)
+            raise
+        return self.with_pieces(state, location, pieces)
+
+    def _blocks(
+        self, state: State, location: int, begins: npt.NDArray[np.int64], rows: npt.NDArray[np.uint8]
+    ) -> Iterator[tuple[int, bytes]]:
+        """Sorted pieces as first byte and bytes; those close together are one, with what is between."""
+        length = rows.shape[1]
         at = 0
         while at < len(begins):
             low = int(begins[at])
@@ -134,18 +153,35 @@ class Overlay:
                 places = (begins[at:stop] - low)[:, None] + np.arange(length)[None, :]
                 buffer[places] = rows[at:stop]
                 data = buffer.tobytes()
-            pieces.append((low, high, *self._append(data)))
+            yield low, data
             at = stop
-        return self.with_pieces(state, location, pieces)
 
-    def with_pieces(self, state: State, location: int, pieces: Sequence[tuple[int, int, int, int]]) -> State:
+    def with_pieces(self, state: State, location: int, pieces: Sequence[Piece]) -> State:
         """The state after ranges (begin, end, file, position), sorted and disjoint, were replaced."""
-        if not pieces:
-            return state
-        added = np.array(pieces, np.int64)
-        table = _without(state.get(location, EMPTY), added)
-        merged = np.concatenate([table, added])
-        return {**state, location: merged[np.argsort(merged[:, 0], kind="stable")]}
+        return self.with_all(state, {location: pieces})
+
+    def with_all(self, state: State, by_location: Mapping[int, Sequence[Piece]]) -> State:
+        """As `with_pieces`, of many locations at once: a state of 100,000 is copied once, not for each."""
+        out: dict[int, Table] = dict(state)
+        for location, pieces in by_location.items():
+            if not pieces:
+                continue
+            added = np.array(pieces, np.int64)
+            table = _without(out.get(location, EMPTY), added)
+            merged = np.concatenate([table, added]) if len(table) else added
+            out[location] = merged[np.argsort(merged[:, 0], kind="stable")]
+        return out
+
+    def mark(self) -> int:
+        """Where the changed bytes end now, for `rewind`."""
+        return self._end
+
+    def rewind(self, mark: int) -> None:
+        """Gives the room back of all that was written since, which no state names any more."""
+        if mark < self._end and self._cells >= 0:
+            with suppress(OSError):
+                os.truncate(self._cells, mark)
+            self._end = mark
 
     def _append(self, data: bytes) -> tuple[int, int]:
         """Lays bytes into the cells' file; gives its number and their position."""
@@ -160,6 +196,9 @@ class Overlay:
             while view:
                 view = view[os.pwrite(self._cells, view, position + len(data) - len(view)) :]
         except OSError as error:
+            # What fitted in would keep the disk full although no state names it.
+            with suppress(OSError):
+                os.truncate(self._cells, position)
             raise _no_room(error, len(data)) from None
         self._end += len(data)
         return 0, position

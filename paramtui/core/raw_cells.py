@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Cells handled at once.
 PIECE: Final = 1 << 19
+# Elements of a tensor that lie several in one place; a stride of 0 can claim more than anyone can wait for.
+MAX_CLAIMED: Final = 1 << 24
 
 
 def split_picks(picks: Sequence[Sequence[int]], limit: int = PIECE) -> Iterator[tuple[Sequence[int], ...]]:
@@ -99,3 +101,15 @@ def overlaps_itself(geometry: Geometry) -> bool:
     """Whether several elements of a tensor are, or may be, the same memory."""
     nbytes = strided_set(geometry.shape, geometry.stride, ITEMSIZE[geometry.dtype]).nbytes
     return nbytes != prod(geometry.shape) * ITEMSIZE[geometry.dtype]
+
+
+def claims_too_much(geometry: Geometry) -> bool:
+    """Whether a tensor has so many more elements than memory that they cannot be gone through."""
+    return prod(geometry.shape) > MAX_CLAIMED and overlaps_itself(geometry)
+
+
+def span_pieces(runs: ByteRuns, geometry: Geometry) -> Iterator[npt.NDArray[np.uint8]]:
+    """All bytes from a tensor's first to its last: arrays [elements, itemsize]."""
+    size = ITEMSIZE[geometry.dtype]
+    whole = geometry._replace(shape=(span(geometry) // size,), stride=(1,))
+    yield from raw_pieces(runs, whole)

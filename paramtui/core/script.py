@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Final
 from paramtui.core.edits import RESET, ApplyFunction, Call, Initialise, SetCells, calls_of, edit_text
 from paramtui.core.edits import literal_text as number_text
 from paramtui.core.expressions import MODEL, expression
+from paramtui.core.indexing import parse_index
 from paramtui.core.literals import is_name, literal_text
 from paramtui.core.lookup import tensor_id
 from paramtui.errors import EditError
 from paramtui.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from paramtui.core.edits import Edit
     from paramtui.core.history import Change
+    from paramtui.core.indexing import Index
     from paramtui.core.listing import Listing
     from paramtui.core.tree import Tree
 
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 _LOADERS: Final = ("torch.load(", "safetensors.torch.load_file(")
 _TENSOR: Final = re.compile(r"\bTENSOR\[(\d+)\]")
 """How the lines that make a block name a tensor: by its id."""
+_LITERAL: Final = re.compile(r'("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
+
+# What else the script calls by these names; a person's own function may have any.
+_TAKEN: Final = frozenset(
+    {"bare", "block", "complex", "entry_points", "float", "getattr", "iter", "module", MODEL, "next", "nn"}
+    | {"numpy", "random", "runpy", "safetensors", "sys", "torch", "type", "vars", RESET}
+)
 
 # Larger integers cannot be assigned, but filled in.
 _MAX_ASSIGNED: Final = 1 << 63
@@ -146,7 +155,7 @@ class _Script:
 
     @staticmethod
     def _assignment(reach: str, edit: SetCells) -> str:
-        cells, number = f"[{edit.cells.strip() or '...'}]", edit.number
+        cells, number = f"[{written_index(parse_index(edit.cells))}]", edit.number
         if edit.operator == "=" and type(number) is int and not -_MAX_ASSIGNED <= number < _MAX_ASSIGNED:
             return f"{reach}.data{cells}.fill_({number})"
         return f"{reach}.data{cells} {edit.operator} {number_text(number)}"
@@ -163,7 +172,9 @@ class _Script:
         if known is not None:
             return known
         variable = call.name if is_name(call.name) else "initialise"
-        if variable in self._functions.values():
+        if not call.source:
+            variable = RESET
+        elif variable in _TAKEN or variable.startswith("checkpoint") or variable in self._functions.values():
             variable = f"{variable}_{len(self._functions) + 1}"
         self._functions[call.name, call.source] = variable
         if call.source.startswith("entry point "):
@@ -197,16 +208,15 @@ class _Script:
 
     def with_reaches(self, block: Sequence[str]) -> list[str]:
         """Lines that make a block, with the tensors of the checkpoint in place of their ids."""
-        return [_TENSOR.sub(lambda found: self._reach(int(found[1])), line) for line in block]
+        return [_with_tensors(line, self._reach) for line in block]
 
     def _brought_back(self, block: Sequence[str]) -> list[str]:
         """A function may have put other tensors into the block: their numbers go into those of the file."""
         out = ["with torch.no_grad():"]
         for line in block:
-            for found in _TENSOR.finditer(line):
-                owner, _, value = line.partition(" = ")
-                if value:
-                    out.append(f"    {self._reach(int(found[1]))}.copy_({owner}.detach())")
+            owner, tensor = _held(line)
+            if tensor >= 0:
+                out.append(f"    {self._reach(tensor)}.copy_({owner}.detach())")
         return out if len(out) > 1 else []
 
     def _ending(self) -> list[str]:
@@ -236,6 +246,46 @@ class _Script:
                 found[str(path[1])] = value.value
         inside = ", ".join(f"{literal_text(key)}: {literal_text(text)}" for key, text in found.items())
         return f", metadata={{{inside}}}" if found else ""
+
+
+def written_index(index: Index) -> str:
+    """An index as Python takes it; what a person types may have brackets around it, or leading zeros."""
+    entries = [
+        "..."
+        if entry is ...
+        else ":".join("" if bound is None else str(bound) for bound in (entry.start, entry.stop))
+        + (f":{entry.step}" if entry.step is not None else "")
+        if isinstance(entry, slice)
+        else str(entry)
+        for entry in index
+    ]
+    return ", ".join(entries) or "..."
+
+
+def _with_tensors(line: str, reach: Callable[[int], str]) -> str:
+    """A line with Python in place of ``TENSOR[7]``; names of the file in text literals stay as they are."""
+    parts = _LITERAL.split(line)
+    parts[::2] = [_TENSOR.sub(lambda found: reach(int(found[1])), part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _held(line: str) -> tuple[str, int]:
+    """Where a line puts a tensor, as an expression, and the tensor's id; -1 where it puts none."""
+    import ast
+
+    found = next(filter(None, map(_TENSOR.search, _LITERAL.split(line)[::2])), None)
+    if found is None:
+        return "", -1
+    top = ast.parse(line).body[0]
+    if isinstance(top, ast.Assign):
+        return str(ast.get_source_segment(line, top.targets[0])), int(found[1])
+    call = top.value if isinstance(top, ast.Expr) else None
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args):
+        raise EditError("the layers of the block cannot be written")
+    # A buffer, or a parameter whose name cannot stand after a dot, is registered.
+    owner, name = ast.get_source_segment(line, call.func.value), ast.literal_eval(call.args[0])
+    reach = f"{owner}.{name}" if is_name(name) else f"getattr({owner}, {literal_text(name)})"
+    return reach, int(found[1])
 
 
 def _closing(text: str, opening: int) -> int:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from paramtui.core.addresses import meet, strided_set
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
 
 if TYPE_CHECKING:
     from paramtui.core.listing import Geometry, Listing
+    from paramtui.core.sharing import Group, Sharing
+
+_GROUPS: WeakKeyDictionary[Listing, tuple[Sharing, dict[int, Group]]] = WeakKeyDictionary()
+
+
+def groups_by_member(listing: Listing) -> dict[int, Group]:
+    """The group of each tensor that shares memory; found once, for there may be as many as tensors."""
+    sharing = listing.sharing
+    known = _GROUPS.get(listing)
+    if known is None or known[0] is not sharing:
+        known = sharing, {member: group for group in sharing.groups for member in group.members}
+        _GROUPS[listing] = known
+    return known[1]
 
 
 def touched_by(listing: Listing, tensor: int, cells: Geometry) -> tuple[int, ...]:
     """Ids of the tensors that have bytes in common with some cells of one of them, ascending."""
-    group = next((group for group in listing.sharing.groups if tensor in group.members), None)
+    group = groups_by_member(listing).get(tensor)
     if group is None:
         return (tensor,)
     if group.kind == "alias":
