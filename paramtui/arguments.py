@@ -110,6 +110,9 @@ def _add_changing(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(
             "--biases", metavar="INITIALIZER", help="another one for biases; 'leave' leaves them"
         )
+        parser.add_argument(
+            "--skip", action="store_true", help="leave tensors that cannot take it as they are"
+        )
     else:
         parser.description = "Makes the changes of a journal again, and saves the result."
     _add_init_files(parser)

@@ -36,6 +36,7 @@ def run_init(options: argparse.Namespace, opened: Callable[[], Editor]) -> int:
         options.type,
         options.part,
         options.seed,
+        options.skip,
     )
     editor = opened()
 

@@ -207,6 +207,9 @@ class EditMaker:
         steps = tuple((tensor, step.call) for tensor, step in zip(tensors, edit.steps, strict=True))
         work = Work("", tuple(tensors), layout.tensors, steps, None, None, edit.seed)
         descriptor, _ = self._compute(work, layout, state, fill=fill)
+        if custom:
+            # What it changed shows only afterwards; it may have changed nothing.
+            return self._differing(descriptor, layout, state, tensors, ())
         file = self._overlay.adopt(descriptor)
         by_location: dict[int, list[Piece]] = {}
         for region in layout.regions:
@@ -226,6 +229,17 @@ class EditMaker:
         layout = lay_out(self._listing, tensors)
         work = Work("", tuple(tensors), layout.tensors, (), recipe.plain(), edit.call, edit.seed)
         descriptor, lines = self._compute(work, layout, state, fill=True)
+        return self._differing(descriptor, layout, state, tensors, lines)
+
+    def _differing(
+        self,
+        descriptor: int,
+        layout: Layout,
+        state: State,
+        tensors: Sequence[int],
+        lines: Sequence[str],
+    ) -> Result:
+        """The state with those bytes of a file that are not what was there."""
         try:
             ranges = changed_ranges(descriptor, layout, self._view(state), self._check)
         except BaseException:

@@ -8,15 +8,14 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paramtui.checkpoints.edit_results import EditMaker, Result, View
-from paramtui.core.digest import digest
+from paramtui.core.digest import digest, digested
 from paramtui.core.dtypes import DTYPES
 from paramtui.core.edits import edit_text, same_edit
 from paramtui.core.file_names import free_name
 from paramtui.core.gradients import NO_GRADIENTS
 from paramtui.core.history import History
 from paramtui.core.overlay import EMPTY, Overlay
-from paramtui.core.planning import memory_key
-from paramtui.core.raw_cells import claims_too_much, number_pieces, raw_pieces, span_pieces
+from paramtui.core.raw_cells import claims_too_much, number_pieces, picked, raw_pieces, span_pieces
 from paramtui.core.source import Outcome
 from paramtui.errors import EditError, RunStoppedError, SavingStoppedError
 
@@ -177,7 +176,7 @@ class CheckpointEditor:
             self._pending = None
             result = pending.result
             try:
-                found = self._digest(result)
+                found = self._digest(edit, result)
                 step = self._step(result)
             except BaseException:
                 self._let_go(pending)
@@ -186,7 +185,8 @@ class CheckpointEditor:
                 self._drop(self._steps.pop(dropped.number).files)
             self._steps[self.history.state] = step
             self._state = result.state
-            return Outcome(NO_GRADIENTS, None, edit_text(edit), result.tensors, found)
+            said = edit_text(edit) + ("" if result.tensors else ": nothing was changed")
+            return Outcome(NO_GRADIENTS, None, said, result.tensors, found)
 
     def _worked_out(self, edit: Edit) -> _Pending:
         """What an edit gives over what is there now; a preview may have worked it out already."""
@@ -246,17 +246,13 @@ class CheckpointEditor:
             **{location: self._overlay.kept(table) for location, table in tables.items()},
         }
 
-    def _digest(self, result: Result) -> str:
+    def _digest(self, edit: Edit, result: Result) -> str:
         view = View(self.source, self._overlay, result.state)
 
         def pieces() -> Iterator[npt.NDArray[np.uint8]]:
-            seen: set[tuple[object, ...]] = set()
-            for tensor in result.tensors:
-                key = memory_key(self.listing, tensor)
-                if key in seen or self.edit_reason(tensor):
-                    continue
-                seen.add(key)
+            for tensor, picks in digested(self.listing, edit, result.tensors):
                 geometry = self.listing.geometry(tensor)
+                geometry = picked(geometry, picks) if all(picks) else geometry
                 swap = view.big_endian(geometry.location)
                 # A complex number is two numbers, each with its own order of bytes.
                 parts = 2 if DTYPES[geometry.dtype].family == "complex" else 1

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from paramtui.core.overlay import State
 
 SAFETENSORS = ".safetensors"
+TORCH = (".pt", ".pth", ".bin", ".ckpt")
 
 
 class Edited(NamedTuple):
@@ -49,17 +50,29 @@ def save(
 ) -> Saved:
     """Saves to a path; see `paramtui.core.source.Editor.save`."""
     listing = edited.source.listing
-    directory = bool(listing.shards) and not path.endswith((SAFETENSORS, ".pt", ".pth", ".bin", ".ckpt"))
+    directory = bool(listing.shards) and not path.endswith((SAFETENSORS, *TORCH))
     if directory:
         return _save_directory(edited, path, over=over, progress=progress)
     if path.endswith("/"):
         raise SavingError("names a directory, and what is saved is one file", where=path)
+    check_suffix(path, listing.target)
     if listing.shards or _is_other_format(listing, path):
         return _save_converted(edited, path, over=over, progress=progress)
     own = listing.target
     file = _files(edited.source).get(os.path.realpath(own)) or RandomFile(own)
     job = _job(edited, file, path, _replaced(path, file, over=over))
     return _written([job], [file], progress, [])
+
+
+def check_suffix(path: str, target: str = "") -> None:
+    """Refuses a path that says no format: a slip in its suffix must not decide for another one.
+
+    Raises:
+        SavingError: Its suffix is neither known nor that of the target.
+    """
+    suffix = os.path.splitext(path)[1]  # noqa: PTH122
+    if suffix not in (SAFETENSORS, *TORCH) and not (target and suffix == os.path.splitext(target)[1]):  # noqa: PTH122
+        raise SavingError("its suffix says no format", where=path, hint="end it in .safetensors or .pt")
 
 
 def _is_other_format(listing: Listing, path: str) -> bool:

@@ -9,7 +9,18 @@ from paramtui.core.catalogue import MODULE, bind
 from paramtui.core.describe import tensor_facts
 from paramtui.core.edits import ApplyFunction, edit_text, parse_call, shown_name
 from paramtui.core.lookup import name_of_row, rows_named
-from paramtui.core.planning import ALL, BIASES, WEIGHTS, Plan, Scope, Target, make_plan
+from paramtui.core.planning import (
+    ALL,
+    BIASES,
+    WEIGHTS,
+    Plan,
+    Scope,
+    Target,
+    layer_types,
+    make_plan,
+    order_note,
+    thin_note,
+)
 from paramtui.core.text import safe_text
 from paramtui.core.tree import Tree
 from paramtui.errors import (
@@ -46,6 +57,7 @@ class Wanted(NamedTuple):
         layer: Class of layers; empty for all.
         part: One of `PARTS`.
         seed: Of random numbers.
+        skip: Leave what cannot take it as it is, rather than refuse all.
     """
 
     initializer: str
@@ -55,15 +67,16 @@ class Wanted(NamedTuple):
     layer: str
     part: str
     seed: int
+    skip: bool = False
 
 
 class Made(NamedTuple):
-    """What was done: the edit, the tensors that changed, and those that were left out with the reason."""
+    """What was done: the edit, the tensors that changed, those left out with the reason, and what to know."""
 
     edit: Edit
     changed: tuple[int, ...]
     left: tuple[tuple[int, str], ...]
-    words: str
+    notes: tuple[str, ...]
 
 
 def _call(catalogue: Catalogue, text: str) -> Call:
@@ -86,7 +99,11 @@ async def initialise(editor: Editor, wanted: Wanted) -> Made:
     tree = Tree(listing)
     rows = rows_named(tree, wanted.block)
     if len(rows) != 1:
-        raise NameLookupError(f"{len(rows) or 'no'} blocks or tensors are named {safe_text(wanted.block)}")
+        near = [name for name in tree.names() if name.endswith(f".{wanted.block}")][:3]
+        raise NameLookupError(
+            f"{len(rows) or 'no'} blocks or tensors are named {safe_text(wanted.block)}",
+            hint=f"did you mean {', '.join(map(safe_text, near))}?" if near else None,
+        )
     if catalogue.named(call.name, call.source).takes == MODULE:
         if wanted.only or wanted.layer or wanted.biases or wanted.part != ALL:
             raise UsageError(
@@ -96,7 +113,7 @@ async def initialise(editor: Editor, wanted: Wanted) -> Made:
         words = editor.function_words(name_of_row(tree, rows[0]))
         edit: Edit = ApplyFunction(name_of_row(tree, rows[0]), call, wanted.seed)
         outcome = await editor.apply(edit)
-        return Made(edit, outcome.changed, (), words)
+        return Made(edit, outcome.changed, (), tuple(filter(None, (words, _unchanged(outcome.changed)))))
     biases = call
     if wanted.biases is not None and wanted.biases != "leave":
         biases = _call(catalogue, wanted.biases)
@@ -104,10 +121,22 @@ async def initialise(editor: Editor, wanted: Wanted) -> Made:
             raise UsageError(f"{biases.name} is a function of modules: biases alone cannot be given to it")
     scope = Scope(rows[0], wanted.only, wanted.layer, wanted.part)
     plan = make_plan(tree, scope, call, None if wanted.biases == "leave" else biases, editor.edit_reason)
-    await _check(editor, plan)
+    plan = await _checked(editor, plan, _type_hint(tree, rows[0], wanted), skip=wanted.skip)
     edit = plan.edit(listing, wanted.seed)
     outcome = await editor.apply(edit)
-    return Made(edit, outcome.changed, plan.left, "")
+    order = order_note(listing) if len(plan.targets) > 1 else ""
+    notes = filter(None, (thin_note(listing, plan), order, _unchanged(outcome.changed)))
+    return Made(edit, outcome.changed, plan.left, tuple(notes))
+
+
+def _unchanged(changed: tuple[int, ...]) -> str:
+    return "" if changed else "nothing was changed: a function that returns something new changes nothing"
+
+
+def _type_hint(tree: Tree, row: int, wanted: Wanted) -> str:
+    if not wanted.layer:
+        return "paramtui ls TARGET shows what there is"
+    return f"types of layers there: {', '.join(layer_types(tree, row)[:8]) or 'none that are known'}"
 
 
 def _key(listing: Listing, target: Target) -> tuple[object, ...]:
@@ -115,8 +144,8 @@ def _key(listing: Listing, target: Target) -> tuple[object, ...]:
     return target.call.text, listing.shape[target.tensor], listing.dtype[target.tensor]
 
 
-async def _check(editor: Editor, plan: Plan) -> None:
-    """Refuses what some of the tensors cannot take, before anything is changed."""
+async def _checked(editor: Editor, plan: Plan, hint: str, *, skip: bool) -> Plan:
+    """The plan, after what some of its tensors cannot take was refused or left out; nothing is changed."""
     listing = editor.listing
     if not plan.targets:
         why = (
@@ -124,9 +153,7 @@ async def _check(editor: Editor, plan: Plan) -> None:
             if plan.left
             else ""
         )
-        raise EditError(
-            f"nothing there can be initialised{why}", hint="paramtui ls TARGET shows what there is"
-        )
+        raise EditError(f"nothing there can be initialised{why}", hint=hint)
     asked = {
         _key(listing, target): (target.call, listing.shape[target.tensor], listing.dtype[target.tensor])
         for target in plan.targets
@@ -135,20 +162,21 @@ async def _check(editor: Editor, plan: Plan) -> None:
     refused = [
         (target.tensor, reason) for target in plan.targets if (reason := reasons[_key(listing, target)])
     ]
-    if refused:
+    if refused and not (skip and len(refused) < len(plan.targets)):
         names = ", ".join(safe_text(listing.names[tensor]) for tensor, _ in refused[:3])
         more = f" and {len(refused) - 3:,} more" if len(refused) > 3 else ""
         count = f"{len(refused):,} of {len(plan.targets):,} tensors"
         raise EditError(
             f"{count} cannot take it ({names}{more}): {refused[0][1]}",
-            hint="--only '*.weight', --type, --part or --biases zeros_ narrow it",
+            hint="--only '*.weight', --type, --part or --biases zeros_ narrow it; --skip leaves those",
         )
+    return plan.without(dict(refused))
 
 
 def text_of(editor: Editor, made: Made, saved: Saved) -> str:
     """What was done, for people."""
     listing = editor.listing
-    lines = [edit_text(made.edit) + (f"  ({made.words})" if made.words else "")]
+    lines = [edit_text(made.edit), *(f"note: {note}" for note in made.notes)]
     width = max((len(shown_name(listing.names[tensor])) for tensor in made.changed[:SHOWN]), default=0)
     for tensor in made.changed[:SHOWN]:
         dtype, shape, size = tensor_facts(listing, tensor)
@@ -172,6 +200,7 @@ def json_of(editor: Editor, made: Made, saved: Saved, seed: int) -> str:
         "seed": seed,
         "changed": [names[tensor] for tensor in made.changed],
         "left": [{"name": names[tensor], "reason": reason} for tensor, reason in made.left],
+        "notes": list(made.notes),
         "digest": editor.history.done[-1].digest,
         "saved": list(saved.paths),
         "nbytes": saved.nbytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from paramtui.core.edits import Call, WrittenCall
@@ -140,6 +141,9 @@ def fitting(name: str, option: Option, value: object) -> object:
     if value == option.default and type(value) is type(option.default):
         return value
     if option.kind == NUMBER and isinstance(value, int | float) and not isinstance(value, bool):
+        # A tensor can be filled with infinity; as a mean or a gain it is a slip.
+        if name.endswith("_") and option.name != "val" and not isfinite(value):
+            raise EditError(f"{option.name} of {name} is finite, not {value}")
         return value
     if option.kind == INTEGER and isinstance(value, int) and not isinstance(value, bool):
         return value

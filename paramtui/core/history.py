@@ -76,4 +76,4 @@ class History:
 
     def clear(self) -> None:
         """Forgets all; what is there now is what was opened."""
-        self.done, self.undone, self._saved = [], [], 0
+        self.done, self.undone, self._saved, self._count = [], [], 0, 0

@@ -72,7 +72,7 @@ def _entry(entry: str, text: str) -> int | slice | EllipsisType:
 def _number(entry: str, text: str) -> int | None:
     if not entry:
         return None
-    digits = entry.removeprefix("-").removeprefix("+")
+    digits = entry[1:] if entry[:1] in "+-" else entry
     if not (digits.isascii() and digits.isdigit()) or len(digits) > MAX_DIGITS:
         raise IndexSyntaxError(
             f"{entry!r} in index {text!r} is not an integer, a slice or ...",

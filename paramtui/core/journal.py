@@ -149,13 +149,19 @@ class Journal:
         """The change taken back last was made again."""
         self._write("redone")
 
-    def saved(self, path: str) -> None:
-        """What is there now was saved to a path."""
+    def saved(self, path: str, head: Head | None = None) -> None:
+        """What is there now was saved to a path; `head` says what the target has become by it."""
         self._write("saved", path=path)
+        if head is not None and head.identity != self.head.identity:
+            self.head = head
+            self._write("head", version=__version__, **plain_head(head))
 
     def adopt(self, recovery: Recovery) -> None:
-        """Takes the place of a journal whose changes were made again."""
-        self._adopted.append(recovery.path)
+        """Takes the place of a journal whose changes were made again and are in this one now."""
+        if self.problem:
+            self._adopted.append(recovery.path)
+        else:
+            discard(recovery.path)
 
     def close(self, *, keep: bool) -> None:
         """Ends it; deletes the file unless its changes are to be offered again."""
@@ -171,6 +177,16 @@ def discard(path: str) -> None:
     """Deletes a journal that was left behind."""
     with contextlib.suppress(OSError):
         os.unlink(path)  # noqa: PTH108
+
+
+def set_aside(path: str) -> str:
+    """Offers a journal no more, but leaves it where a person can have it replayed; gives where it is."""
+    aside = f"{path.removesuffix('.jsonl')}.discarded"
+    try:
+        os.replace(path, aside)  # noqa: PTH105
+    except OSError:
+        return path
+    return aside
 
 
 def plain_head(head: Head) -> dict[str, object]:

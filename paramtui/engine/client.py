@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.core.history import History
 from paramtui.core.plain import answer_from, window_from
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from paramtui.core.listing import Listing
     from paramtui.core.model_target import ModelOptions, ModelTarget
     from paramtui.engine.protocol import Message
+
+# What a call does, where its name does not say it.
+_DOING: Final = {"apply": "changing numbers", "undo": "undoing", "redo": "doing it again"}
 
 
 class EngineSource(EditingMixin):
@@ -134,7 +137,7 @@ class EngineSource(EditingMixin):
         return self._done(name, arguments, self._engine.call(name, **arguments).result())
 
     async def _do(self, name: str, **arguments: Any) -> Outcome:  # noqa: ANN401
-        self._engine.doing = name.replace("_", " ")
+        self._engine.doing = _DOING.get(name, name.replace("_", " "))
         asked = self._engine.call(name, **arguments)
 
         async def done() -> Outcome:

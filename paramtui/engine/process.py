@@ -41,7 +41,7 @@ class Engine:
 
     Args:
         told: Called from a thread with ``output`` and what was printed, ``stage`` and what is being done,
-            ``ended`` and why, ``progress`` and two numbers: done, and in all.
+            ``ended`` and why, ``progress`` and two numbers: done, and in all; ``traceback`` and one.
 
     Attributes:
         folder: A private directory, deleted at the end.
@@ -193,8 +193,8 @@ class Engine:
             self.doing = str(head.get("words"))
             self._told("stage", self.doing)
             return
-        if head.get("event") == "progress":
-            self._told("progress", str(head.get("words")))
+        if head.get("event") in ("progress", "traceback"):
+            self._told(str(head["event"]), str(head.get("words")))
             return
         with self._lock:
             future = self._waiting.pop(int(head.get("id", 0)), None)

@@ -140,8 +140,7 @@ class Server:
             self._send({"id": job.id, "result": result}, data)
             return
         if isinstance(error, UserCodeError) and error.traceback:
-            with contextlib.suppress(Exception):
-                sys.stderr.write(f"{error.traceback}\n")
+            self._send({"event": "traceback", "words": f"{error.traceback}\n"})
         self._send({"id": job.id, "error": plain_error(error)})
 
     def _send(self, message: dict[str, Any], data: bytes = b"") -> None:

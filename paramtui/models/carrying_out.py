@@ -193,13 +193,14 @@ class _Work:
                 initialise(self._found, tensor, step.call)
 
         self._run(run)
+        if own and self.kept is not None:
+            # What it changed shows only afterwards; it may have changed nothing.
+            return tuple(sorted(self._within(stoppable(self.kept.differing))))
         changed = {
             other
             for target in targets
             for other in touched_by(self._listing, target, self._listing.geometry(target))
         }
-        if own and self.kept is not None:
-            changed |= self._within(stoppable(self.kept.differing))
         return tuple(sorted(changed))
 
     def apply_function(self, edit: ApplyFunction) -> tuple[int, ...]:

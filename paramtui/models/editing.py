@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 
-from paramtui.core.digest import digest
+from paramtui.core.digest import digest, digested
 from paramtui.core.editable import edit_reason
 from paramtui.core.edits import SetCells, edit_text
-from paramtui.core.planning import memory_key
 from paramtui.core.previewing import Figures
 from paramtui.core.raw_cells import split_picks
 from paramtui.errors import EditError, RunStoppedError
@@ -106,7 +105,7 @@ class ModelEditor:
             self._listed(), found, edit, without_undo=without_undo
         )
         try:
-            told = _stopped_whole(lambda: self._digest(done.tensors))
+            told = _stopped_whole(lambda: self._digest(edit, done.tensors))
         except BaseException:
             done.take_back()
             raise
@@ -119,7 +118,8 @@ class ModelEditor:
                 each.forget()
         self._done.append(done)
         self._count(done)
-        return Applied(edit, done.tensors, told, edit_text(edit))
+        said = edit_text(edit) + ("" if done.tensors else ": nothing was changed")
+        return Applied(edit, done.tensors, told, said)
 
     def _found_for(self, edit: Edit) -> Available | None:
         """The initialisers, where an edit needs them: the files of a person's own may have changed."""
@@ -223,20 +223,15 @@ class ModelEditor:
         for picks in split_picks([range(size) for size in tensor.shape]):
             yield numbers(pick_cells(tensor, picks).cpu())
 
-    def _digest(self, tensors: Sequence[int]) -> str:
-        listing = self._listing
-
+    def _digest(self, edit: Edit, tensors: Sequence[int]) -> str:
         def pieces() -> Iterator[npt.NDArray[np.uint8]]:
-            seen: set[tuple[object, ...]] = set()
-            for number in tensors:
-                key = memory_key(listing, number)
-                if key in seen or edit_reason(listing, number):
-                    continue
-                seen.add(key)
+            for number, chosen in digested(self._listing, edit, tensors):
                 tensor = self._listed().tensors[number].detach()
-                for picks in split_picks([range(size) for size in tensor.shape]):
-                    piece = copied(pick_cells(tensor, picks)).contiguous()
-                    yield piece.reshape(-1).view(torch.uint8).numpy()
+                for picks in split_picks(chosen):
+                    piece = copied(pick_cells(tensor, picks)).reshape(-1)
+                    # Of one element any stride is contiguous, but not to be seen as bytes.
+                    flat = torch.empty(piece.shape, dtype=piece.dtype).copy_(piece)
+                    yield flat.view(torch.uint8).numpy()
 
         return digest(pieces())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import platform
+import re
 import typing
 import warnings
 from contextlib import contextmanager
@@ -141,7 +142,8 @@ def first_sentence(function: object) -> str:
     """What a function's documentation says first."""
     text = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
     end = text.find(". ")
-    return (text if end < 0 else text[: end + 1]).replace("`", "")[:200]
+    sentence = text if end < 0 else text[: end + 1]
+    return re.sub(r":math:`?\\text\{(\w+)\}`?", r"\1", sentence).replace("`", "")[:200]
 
 
 def _options(function: Callable[..., object]) -> tuple[Option, ...] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from paramtui.checkpoints.safetensors_writing import safetensors_file_job
+from paramtui.checkpoints.saving import check_suffix
 from paramtui.checkpoints.state_dict import StateEntry, StateStorage
 from paramtui.checkpoints.temporary import identity_of
 from paramtui.checkpoints.torch_zip_writing import torch_file_job
@@ -30,6 +31,7 @@ def save_model(
     model: nn.Module, path: str, *, over: bool, progress: Callable[[int, int], None] | None = None
 ) -> Saved:
     """Saves to ``.safetensors`` or to ``.pt``; see `paramtui.core.source.Editor.save`."""
+    check_suffix(path)
 
     def told(done: int, total: int) -> None:
         # Between two pieces stopping leaves nothing behind; once the file is in its place, it was saved.

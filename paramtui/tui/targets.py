@@ -89,7 +89,7 @@ class TargetsMixin(LeavingMixin):
 
         def listen(kind: str, words: str) -> None:
             # Called by a thread that listens to an engine.
-            if kind == "output":
+            if kind in ("output", "traceback"):
                 self.output.write(words)
             post(self._told, kind, words)
 

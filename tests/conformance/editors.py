@@ -12,7 +12,7 @@ from torch import nn
 from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.core.catalogue import Catalogue, bind
 from paramtui.core.digest import digest
-from paramtui.core.edits import Call, Initialise, Step, parse_call
+from paramtui.core.edits import Call, Initialise, SetCells, Step, parse_call
 from paramtui.core.model_target import ModelOptions, ModelTarget
 from paramtui.editable import EditableCheckpoint
 from paramtui.engine.client import EngineSource
@@ -24,6 +24,8 @@ from tests.support import assert_same_numbers, numbers
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from paramtui.core.edits import Edit
 
 NETWORK = '''
 import torch
@@ -139,15 +141,30 @@ def places(tensor: torch.Tensor) -> set[int]:
     return {at + byte for at in begins for byte in range(tensor.element_size())} if tensor.numel() else set()
 
 
+INDEX: dict[str, Any] = {
+    "": ...,
+    "...": ...,
+    "0": 0,
+    "-1": -1,
+    "1:": slice(1, None),
+    "1:3": slice(1, 3),
+    "::2": slice(None, None, 2),
+}
+
+
 def touched(model: nn.Module, *cells: torch.Tensor) -> set[str]:
     """Names of the tensors that have bytes in common with some others."""
     wanted = set().union(*map(places, cells))
     return {name for name, tensor in tensors(model).items() if places(tensor) & wanted}
 
 
-def expected_digest(source: Any, model: nn.Module, changed: tuple[int, ...]) -> str:
-    """Digest of some tensors, those that are the same elements taken once."""
+def expected_digest(source: Any, model: nn.Module, edit: Edit, changed: tuple[int, ...]) -> str:
+    """Digest of the cells that were set, or of the tensors that changed, the same elements taken once."""
     wanted, seen, raws = tensors(model), set(), []
+    if isinstance(edit, SetCells):
+        cells = wanted[edit.tensor][INDEX[edit.cells]]
+        flat = torch.empty(cells.numel(), dtype=cells.dtype).copy_(cells.reshape(-1))
+        return digest([flat.view(torch.uint8).numpy()])
     for tensor in changed:
         held = wanted[source.listing.names[tensor]]
         key = (held.data_ptr(), held.shape, held.stride(), held.dtype)

@@ -15,6 +15,7 @@ from paramtui.core.edits import RESET, ApplyFunction, Call, Initialise, SetCells
 from paramtui.core.previewing import BINS
 from paramtui.errors import EditError, NameLookupError, ParamtuiError
 from tests.conformance.editors import (
+    INDEX,
     assert_shows,
     call,
     editable,
@@ -88,7 +89,7 @@ async def test_every_initialiser_gives_the_bits_of_torch_for_the_same_seed(held:
         run(reference, edit)
         used |= {tensors(model)[step.tensor].dtype for step in edit.steps}
         outcome = await source.apply(edit)
-        assert outcome.digest == expected_digest(source, reference, outcome.changed), text
+        assert outcome.digest == expected_digest(source, reference, edit, outcome.changed), text
         await assert_shows(source, reference)
         await source.undo()
     await assert_shows(source, before)
@@ -117,15 +118,6 @@ async def test_tied_and_overlapping_tensors_change_together_and_are_named(held: 
     await assert_shows(source, model)
 
 
-INDEX: dict[str, Any] = {
-    "": ...,
-    "...": ...,
-    "0": 0,
-    "-1": -1,
-    "1:": slice(1, None),
-    "1:3": slice(1, 3),
-    "::2": slice(None, None, 2),
-}
 NUMBERS: tuple[Any, ...] = (2, 0.5, True, -3, 1 + 2j, 300, 1e30)
 OPERATORS = {
     "=": lambda cells, number: cells.fill_(number),
@@ -153,13 +145,14 @@ async def test_cells_set_by_every_operator_are_those_of_torch(held: Any) -> None
                         await source.apply(SetCells(name, cells, sign, number))
                     continue
                 try:
-                    outcome = await source.apply(SetCells(name, cells, sign, number))
+                    edit = SetCells(name, cells, sign, number)
+                    outcome = await source.apply(edit)
                 except ParamtuiError:
                     # Refused here alone: torch takes these for other numbers than were written.
                     assert tensor.dtype in FUSSY, (name, sign, number)
                     continue
                 done += 1
-                assert outcome.digest == expected_digest(source, wanted, outcome.changed), (
+                assert outcome.digest == expected_digest(source, wanted, edit, outcome.changed), (
                     name,
                     sign,
                     number,
@@ -250,9 +243,10 @@ async def test_layers_are_reset_as_their_classes_do(held: Any, block: str) -> No
     wanted = copy.deepcopy(model)
     torch.manual_seed(11)
     wanted.get_submodule(block).apply(lambda module: getattr(module, RESET, lambda: None)())
-    outcome = await source.apply(ApplyFunction(block, Call(RESET), 11))
+    edit = ApplyFunction(block, Call(RESET), 11)
+    outcome = await source.apply(edit)
     await assert_shows(source, wanted)
-    assert outcome.digest == expected_digest(source, wanted, outcome.changed)
+    assert outcome.digest == expected_digest(source, wanted, edit, outcome.changed)
     different = {
         name
         for name, tensor in tensors(model).items()
@@ -298,7 +292,7 @@ async def test_two_hundred_changes_and_their_undoing_are_those_of_torch_to_the_b
             await source.preview(edit, None, ())
         outcome = await source.apply(edit)
         names = {source.listing.names[tensor] for tensor in outcome.changed}
-        assert outcome.digest == expected_digest(source, after, outcome.changed), edit
+        assert outcome.digest == expected_digest(source, after, edit, outcome.changed), edit
         undone = await source.undo()
         assert undone.changed == outcome.changed
         await assert_shows(source, states[-1], names)

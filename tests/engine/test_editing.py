@@ -138,13 +138,13 @@ async def test_a_change_that_ends_the_engine_is_told_and_what_was_before_it_is_d
     await source.apply(CELL)
     before = editing.numbers()
     if way == "die":
-        with pytest.raises(EngineError, match="ended itself with exit status 3 while apply"):
+        with pytest.raises(EngineError, match="ended itself with exit status 3 while changing numbers"):
             await source.apply(editing.function("die"))
     else:
         waiting = asyncio.create_task(source.apply(editing.function("wait")))
         assert await asyncio.to_thread(editing.waiting.wait, 60)
         os.kill(source.pid, signal.SIGKILL)
-        with pytest.raises(EngineError, match="SIGKILL while apply"):
+        with pytest.raises(EngineError, match="SIGKILL while changing numbers"):
             await waiting
     assert source.ended
     for work in (source.undo(), source.apply(CELL), source.preview(CELL, None, ()), source.catalogue()):

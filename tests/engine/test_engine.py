@@ -134,7 +134,7 @@ def test_a_failing_factory_is_raised_here_and_its_traceback_printed(begin: Begin
     with pytest.raises(UserCodeError, match=r"net0\.py:3: build\(\) failed: ValueError: no") as caught:
         begin("def build(): raise ValueError('no')").wait_open()
     assert caught.value.hint == "line: def build(): raise ValueError('no')"
-    heard.until(lambda: "Traceback" in heard.of("output"))
+    heard.until(lambda: "Traceback" in heard.of("traceback"))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,16 +56,11 @@ def own(path: Path, name: str) -> Callable[[nn.Module], None]:
     return found[name]
 
 
-def tied_layers() -> nn.Sequential:
-    """The sample's network, built as the program builds it."""
-    sys.path.insert(0, str(samples_directory()))
-    try:
-        import tied_layers as sample
-
-        torch.manual_seed(0)
-        net: nn.Sequential = sample.build()
-    finally:
-        sys.path.pop(0)
+def sample(name: str) -> nn.Module:
+    """A sample's network, built as the program builds it."""
+    code = runpy.run_path(str(samples_directory() / f"{name}.py"))
+    torch.manual_seed(0)
+    net: nn.Module = code["build"]()
     return net
 
 
@@ -114,14 +109,7 @@ def test_a_function_of_modules_for_the_whole_net_then_one_layer_then_another(
         str(samples_directory() / "nested_blocks.py"), "--init", str(initialisers), width=130, height=44
     )
     found.until(lambda text: "clean  cpu" in text)
-    sys.path.insert(0, str(samples_directory()))
-    try:
-        import nested_blocks
-
-        torch.manual_seed(0)
-        net = nested_blocks.build()
-    finally:
-        sys.path.pop(0)
+    net = sample("nested_blocks")
     found.press("+")
     look_at(found, "0.block 1.2.weight")
     weight = net.get_parameter("0.block 1.2.weight")
@@ -166,7 +154,7 @@ def test_a_function_of_modules_for_the_whole_net_then_one_layer_then_another(
 def test_a_row_of_a_tied_layer_is_set_its_twin_changes_and_both_are_saved(
     terminal: Start, tmp_path: Path
 ) -> None:
-    net = tied_layers()
+    net = sample("tied_layers")
     path = tmp_path / "tied.pt"
     torch.save(net.state_dict(), path)
     found = terminal(str(path), width=130, height=40)
@@ -180,8 +168,8 @@ def test_a_row_of_a_tied_layer_is_set_its_twin_changes_and_both_are_saved(
     found.press("\r")
     found.until(lambda text: "1 change" in text and grid(text)[:1] == [[100] * 8])
     look_at(found, "4.weight")
-    net[2].weight.data[0] = 100
-    found.until(lambda text: close_to(grid(text), net[4].weight, 5e-3))
+    net.get_parameter("2.weight").data[0] = 100
+    found.until(lambda text: close_to(grid(text), net.get_parameter("4.weight"), 5e-3))
     assert path.read_bytes().count(b"\x00\x00\xc8\x42" * 8) == 0  # the file is as it was
 
     found.press("s")
@@ -198,7 +186,7 @@ def test_a_row_of_a_tied_layer_is_set_its_twin_changes_and_both_are_saved(
 
 
 def test_a_live_model_is_changed_and_saved_as_safetensors(terminal: Start, tmp_path: Path) -> None:
-    net = tied_layers()
+    net = sample("tied_layers")
     copy = tmp_path / "tied_layers.py"
     copy.write_text((samples_directory() / "tied_layers.py").read_text())
     found = terminal(str(copy), width=130, height=40)
@@ -213,7 +201,7 @@ def test_a_live_model_is_changed_and_saved_as_safetensors(terminal: Start, tmp_p
     found.until(lambda text: "tied_layers.safetensors" in text)
     found.press("\r")
     found.until(lambda text: "saved" in text and (tmp_path / "tied_layers.safetensors").exists())
-    net[4].weight.data[0] = 100
+    net.get_parameter("4.weight").data[0] = 100
     read = load_file(tmp_path / "tied_layers.safetensors")
     assert set(read) == {f"{layer}.{kind}" for layer in (0, 2, 6) for kind in ("weight", "bias")}
     assert all(torch.equal(read[name], net.state_dict()[name]) for name in read)
@@ -223,7 +211,7 @@ def test_a_live_model_is_changed_and_saved_as_safetensors(terminal: Start, tmp_p
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM], ids=lambda end: end.name)
 def test_a_dropped_line_loses_no_change(terminal: Start, tmp_path: Path, end: signal.Signals) -> None:
-    net = tied_layers()
+    net = sample("tied_layers")
     path = tmp_path / "tied.pt"
     torch.save(net.state_dict(), path)
     state = {"XDG_STATE_HOME": str(tmp_path / "state")}
@@ -235,7 +223,7 @@ def test_a_dropped_line_loses_no_change(terminal: Start, tmp_path: Path, end: si
         found.press("e")
         found.until(lambda text: "esc" in text)
         found.press(f"{line}\r")
-        found.until(lambda text, count=count: f"{count} change" in text)  # type: ignore[misc]
+        found.until(lambda text, count=count: f"{count} change" in text)
     found.press("u")
     found.until(lambda text: "2 changes" in text)
     os.kill(found.process.pid, end)

@@ -37,6 +37,9 @@ class CountedRun:
         self.bytes_read += nbytes
         return self.data[begin : begin + nbytes].tobytes()
 
+    def place(self) -> None:
+        """In no file."""
+
 
 def source_of(tensor: torch.Tensor) -> tuple[CheckpointSource, CountedRun]:
     """A source with one tensor, in memory."""

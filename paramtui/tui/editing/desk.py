@@ -11,6 +11,7 @@ from paramtui.core.text import safe_text
 from paramtui.errors import EditError, NoRoomError, ParamtuiError, RunStoppedError
 from paramtui.tui.editing import questions
 from paramtui.tui.editing.log import Log
+from paramtui.tui.pages import counted
 from paramtui.tui.widgets.lines import TitleLine
 
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ class EditDesk:
             try:
                 outcome = await self.editor.apply(edit)
             except NoRoomError as error:
+                opened = self._screen.opened
+                if opened is None or opened.model is None:
+                    # What changes a checkpoint overwrites nothing: the room is for the new numbers.
+                    raise
                 answer = await self._screen.app.push_screen_wait(questions.room_question(error))
                 if answer != questions.YES:
                     raise EditError("not applied: there is no room to keep what it overwrites") from None
@@ -223,7 +228,7 @@ class EditDesk:
             head: What is on screen.
             found: Journals, the newest first.
         """
-        from paramtui.core.journal import discard
+        from paramtui.core.journal import set_aside
 
         for number, recovery in enumerate(found, 1):
             question = questions.recovery_question(recovery, head, number, len(found))
@@ -233,7 +238,12 @@ class EditDesk:
                 return True
             if answer != questions.DISCARD:
                 return False
-            await asyncio.to_thread(discard, recovery.path)
+            aside = await asyncio.to_thread(set_aside, recovery.path)
+            self._screen.notify(
+                f"{counted(len(recovery.changes), 'change')} discarded; paramtui replay {aside} TARGET -o OUT"
+                " would still make them",
+                markup=False,
+            )
         return False
 
     def _recovering(self, recovery: Recovery) -> Callable[[], Awaitable[Outcome]]:

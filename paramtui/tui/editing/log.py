@@ -91,7 +91,8 @@ class Log:
 
     async def saved(self, path: str) -> None:
         """What is there now was saved."""
-        await self._write(lambda journal: journal.saved(path))
+        head = self._head
+        await self._write(lambda journal: journal.saved(path, head() if head is not None else None))
 
     async def adopt(self, recovery: Recovery) -> None:
         """Takes the place of a journal whose changes were made again."""
