@@ -254,7 +254,10 @@ async def test_a_preview_through_the_pipe_has_the_cells_of_torch(editing: Editin
     assert np.array_equal(np.array(editing.numbers()[0]), before)
 
 
-async def test_a_script_does_in_plain_torch_what_was_done(editing: Editing, tmp_path: Path) -> None:
+async def test_a_script_does_in_plain_torch_what_was_done(
+    editing: Editing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # it saves there
     source = editing.source
     for edit in (ZEROS, CELL, editing.function("good", "1")):
         await source.apply(edit)
