@@ -11,12 +11,14 @@ from rich.text import Text
 from paramtui.core.edits import RESET
 from paramtui.core.planning import is_bias
 from paramtui.core.text import count_text, safe_text, shape_text
+from paramtui.tui.initialise_form import summary
 from paramtui.tui.opened import expression
 from paramtui.tui.widgets.strips import fit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from paramtui.core.catalogue import Initializer
     from paramtui.core.edits import Call
     from paramtui.core.planning import Target
     from paramtui.tui.initialise_outlook import Filled, Outlook
@@ -263,3 +265,15 @@ def _module(opened: Opened, row: int) -> str:
         row = tree.parent[row]
     name = safe_text(".".join(reversed(labels))).replace('"', "'")
     return f'net.get_submodule("{name}")' if name else "net"
+
+
+def list_line(initializer: Initializer, wide: int, width: int) -> Text:
+    """An initialiser in the list: name, where it comes from, what it does."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(fit(safe_text(initializer.name, 100), wide).ljust(wide))
+    origin = initializer.where or initializer.source
+    if origin:
+        line.append(f"  {fit(safe_text(origin, 200), max(width // 3, 12))}", style="italic")
+    line.append(f"  {summary(initializer)}", style="dim")
+    line.truncate(width, overflow="ellipsis")
+    return line

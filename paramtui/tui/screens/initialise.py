@@ -15,8 +15,8 @@ from textual.widgets.option_list import Option
 
 from paramtui.core.edits import Edit
 from paramtui.core.text import safe_text
-from paramtui.tui.initialise_form import ANY, PARTS, Form, Remembered, summary
-from paramtui.tui.initialise_lines import code_lines, heading, in_lines, target_lines
+from paramtui.tui.initialise_form import ANY, PARTS, Form, Remembered
+from paramtui.tui.initialise_lines import code_lines, heading, in_lines, list_line, target_lines
 from paramtui.tui.preview_lines import preview_lines
 from paramtui.tui.screens.initialise_work import FEW, TICK, InitialiseWork
 from paramtui.tui.terminal import ascii_only
@@ -270,7 +270,7 @@ class InitialiseScreen(InitialiseWork, ModalScreen[Edit | None]):
         else:
             names = [len(each.name) for each in self._listed]
             wide = min(max([NAME_WIDTH, *names]), width // 2)
-            options = [Option(_line(each, wide, width)) for each in self._listed]
+            options = [Option(list_line(each, wide, width)) for each in self._listed]
             options += [
                 Option(Text(fit(f"! {safe_text(problem, 400)}", width)), disabled=True)
                 for problem in form.catalogue.problems
@@ -395,15 +395,3 @@ class InitialiseScreen(InitialiseWork, ModalScreen[Edit | None]):
             self.stop()
         else:
             self.dismiss(None)
-
-
-def _line(initializer: Initializer, wide: int, width: int) -> Text:
-    """Name, where it comes from, what it does."""
-    line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(fit(safe_text(initializer.name, 100), wide).ljust(wide))
-    origin = initializer.where or initializer.source
-    if origin:
-        line.append(f"  {fit(safe_text(origin, 200), max(width // 3, 12))}", style="italic")
-    line.append(f"  {summary(initializer)}", style="dim")
-    line.truncate(width, overflow="ellipsis")
-    return line
