@@ -121,9 +121,13 @@ class NoRoomError(EditError):
 
     Attributes:
         needed, free: Bytes.
+        undo: Whether the change could be made if what it overwrites were not kept.
     """
 
-    def __init__(self, what: str, *, hint: str | None = None, needed: int = 0, free: int = 0) -> None:
+    def __init__(
+        self, what: str, *, hint: str | None = None, needed: int = 0, free: int = 0, undo: bool = True
+    ) -> None:
         super().__init__(what, hint=hint)
         self.needed = needed
         self.free = free
+        self.undo = undo

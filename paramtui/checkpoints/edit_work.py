@@ -129,6 +129,7 @@ def make_file(
             hint="set TMPDIR to a directory with more room",
             needed=layout.nbytes,
             free=free,
+            undo=False,
         )
     path = os.path.join(folder, f"work-{secrets.token_hex(8)}")  # noqa: PTH118
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -146,7 +147,9 @@ def make_file(
         os.close(descriptor)
         os.unlink(path)  # noqa: PTH108
         if isinstance(error, OSError):
-            raise NoRoomError(f"new numbers cannot be kept: {error.strerror} ({folder})") from None
+            raise NoRoomError(
+                f"new numbers cannot be kept: {error.strerror} ({folder})", undo=False
+            ) from None
         raise
     return path, descriptor
 

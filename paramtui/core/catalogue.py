@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from paramtui.core.edits import Call, WrittenCall
@@ -125,7 +125,10 @@ def bind(initializer: Initializer, written: WrittenCall) -> Call:
         given[keyword] = value
     for option in options:
         if option.name in given:
-            given[option.name] = fitting(name, option, given[option.name])
+            value = given[option.name] = fitting(name, option, given[option.name])
+            # A tensor can be filled with infinity; as a mean or a gain of PyTorch's own it is a slip.
+            if not initializer.source and option.name != "val" and value in (inf, -inf):
+                raise EditError(f"{option.name} of {name} is finite, not {value}")
         elif option.required:
             raise EditError(f"{name} needs {option.name}", hint=f"write {name}({option.name}=...)")
     ordered = tuple((option.name, given[option.name]) for option in options if option.name in given)
@@ -141,9 +144,6 @@ def fitting(name: str, option: Option, value: object) -> object:
     if value == option.default and type(value) is type(option.default):
         return value
     if option.kind == NUMBER and isinstance(value, int | float) and not isinstance(value, bool):
-        # A tensor can be filled with infinity; as a mean or a gain it is a slip.
-        if name.endswith("_") and option.name != "val" and not isfinite(value):
-            raise EditError(f"{option.name} of {name} is finite, not {value}")
         return value
     if option.kind == INTEGER and isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -264,5 +264,6 @@ def _no_room(error: OSError, needed: int) -> EditError:
             f"there is no room for changed bytes in {tempfile.gettempdir()}",
             hint="set TMPDIR to a directory with more room",
             needed=needed,
+            undo=False,
         )
     return EditError(f"changed bytes cannot be kept in {tempfile.gettempdir()}: {error.strerror}")

@@ -127,7 +127,7 @@ def plain_error(error: ParamtuiError) -> dict[str, Any]:
         "hint": error.hint,
         **{
             name: getattr(error, name)
-            for name in ("traceback", "tried", "candidates", "needed", "free")
+            for name in ("traceback", "tried", "candidates", "needed", "free", "undo")
             if hasattr(error, name)
         },
     }
@@ -142,7 +142,7 @@ def error_from(plain: dict[str, Any]) -> ParamtuiError:
     error = kind.__new__(kind)
     Exception.__init__(error, plain.get("what"))
     error.what, error.where, error.hint = str(plain.get("what")), plain.get("where"), plain.get("hint")
-    for name in ("traceback", "candidates", "tried", "needed", "free"):
+    for name in ("traceback", "candidates", "tried", "needed", "free", "undo"):
         if name in plain:
             setattr(error, name, plain[name])
     return error

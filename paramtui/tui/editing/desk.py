@@ -120,9 +120,7 @@ class EditDesk:
             try:
                 outcome = await self.editor.apply(edit)
             except NoRoomError as error:
-                opened = self._screen.opened
-                if opened is None or opened.model is None:
-                    # What changes a checkpoint overwrites nothing: the room is for the new numbers.
+                if not error.undo:
                     raise
                 answer = await self._screen.app.push_screen_wait(questions.room_question(error))
                 if answer != questions.YES:
