@@ -15,7 +15,7 @@ from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.editable import edit_reason
 from paramtui.core.source import Saved
 from paramtui.core.text import bytes_text, safe_text
-from paramtui.errors import SavingError
+from paramtui.errors import ParamtuiError, SavingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +102,8 @@ def _files(source: CheckpointSource) -> dict[str, RandomFile]:
     """Files that tensors lie in, by real path."""
     found: dict[str, RandomFile] = {}
     for run in source.runs:
-        with contextlib.suppress(Exception):
+        # Of what cannot be located nothing was changed either.
+        with contextlib.suppress(ParamtuiError):
             place = run.place()
             if place is not None:
                 found.setdefault(os.path.realpath(place.file.path), place.file)

@@ -129,8 +129,11 @@ class Journal:
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._line({"record": "head", "version": __version__, **plain_head(self.head)})
 
-    def intent(self, edit: Edit) -> None:
-        """An edit is about to be made."""
+    def intent(self, edit: Edit, head: Head | None = None) -> None:
+        """An edit is about to be made; `head` says on what, as far as it is known now."""
+        if head is not None and self._fd >= 0 and head.environment != self.head.environment:
+            # Known only since initialisers were asked for.
+            self._note(self.head._replace(environment=head.environment))
         self._write("intent", edit=plain_edit(edit))
 
     def done(self, digest: str) -> None:
@@ -153,8 +156,11 @@ class Journal:
         """What is there now was saved to a path; `head` says what the target has become by it."""
         self._write("saved", path=path)
         if head is not None and head.identity != self.head.identity:
-            self.head = head
-            self._write("head", version=__version__, **plain_head(head))
+            self._note(head)
+
+    def _note(self, head: Head) -> None:
+        self.head = head
+        self._write("head", version=__version__, **plain_head(head))
 
     def adopt(self, recovery: Recovery) -> None:
         """Takes the place of a journal whose changes were made again and are in this one now."""

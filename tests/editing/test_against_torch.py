@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +28,6 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.editing import CheckpointEditor
 
 EDITS = 200
-
-
-@pytest.fixture(scope="module")
-def computer() -> Iterator[SharedComputer]:
-    shared = SharedComputer()
-    yield shared
-    shared.end()
 
 
 def assert_agree(editor: CheckpointEditor, tensors: Tensors, what: object) -> None:

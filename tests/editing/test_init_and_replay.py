@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,6 @@ from paramtui.core.journal import Head, journal_json, read_journal
 from paramtui.errors import EditError, NameLookupError, ParamtuiError, UsageError
 from tests.editing.checkpoints import SharedComputer, Tensors, all_bits, all_shown, loaded, network, opened
 from tests.support import good, refused, run_paramtui
-
-
-@pytest.fixture(scope="module")
-def computer() -> Iterator[SharedComputer]:
-    shared = SharedComputer()
-    yield shared
-    shared.end()
 
 
 def saved_network(folder: Path) -> Path:

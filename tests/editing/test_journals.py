@@ -368,3 +368,20 @@ def test_identity_changes_with_size_and_time(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
     os.utime(path, ns=(1, 1))
     assert len({first, second, identity_text([str(path)])}) == 3
+
+
+def test_what_the_same_bits_depend_on_is_noted_when_it_becomes_known(tmp_path: Path) -> None:
+    head = Head(str(tmp_path / "x.pt"), (), "x.pt 1 2")
+    journal = Journal(head)
+    journal.intent(SetCells("w", "0", "=", 1), head)
+    journal.done("")
+    known = head._replace(identity="x.pt 3 4", environment=(("torch", "2.13.0"), ("capability", "AVX2")))
+    journal.intent(SetCells("w", "1", "=", 2), known)
+    journal.done("")
+    found = read_lines(journal.path)
+    assert found.head == head._replace(environment=known.environment)
+    assert [recorded.edit for recorded in found.changes] == [
+        SetCells("w", "0", "=", 1),
+        SetCells("w", "1", "=", 2),
+    ]
+    journal.close(keep=False)

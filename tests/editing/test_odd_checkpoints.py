@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,6 @@ from tests.support import rewrite_zip
 if TYPE_CHECKING:
     from paramtui.checkpoints.editing import CheckpointEditor
     from paramtui.core.source import Outcome
-
-
-@pytest.fixture(scope="module")
-def computer() -> Iterator[SharedComputer]:
-    shared = SharedComputer()
-    yield shared
-    shared.end()
 
 
 def put(editor: CheckpointEditor, name: str, cells: str, number: complex = 1, operator: str = "=") -> Outcome:

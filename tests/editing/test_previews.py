@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,6 @@ from tests.editing.checkpoints import SharedComputer, all_bits, all_shown, bits,
 if TYPE_CHECKING:
     from paramtui.checkpoints.editing import CheckpointEditor
     from paramtui.core.source import Preview
-
-
-@pytest.fixture(scope="module")
-def computer() -> Iterator[SharedComputer]:
-    shared = SharedComputer()
-    yield shared
-    shared.end()
 
 
 def held() -> dict[str, torch.Tensor]:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +35,6 @@ from tests.editing.checkpoints import (
 if TYPE_CHECKING:
     from paramtui.checkpoints.editing import CheckpointEditor
     from paramtui.core.source import Saved
-
-
-@pytest.fixture(scope="module")
-def computer() -> Iterator[SharedComputer]:
-    shared = SharedComputer()
-    yield shared
-    shared.end()
 
 
 def apply(editor: CheckpointEditor, *edits: Edit) -> None:

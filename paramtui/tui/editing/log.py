@@ -68,7 +68,8 @@ class Log:
     async def intent(self, edit: Edit) -> None:
         """An edit is about to be made; on the disk when this returns."""
         self.pending = True
-        await self._write(lambda journal: journal.intent(edit))
+        head = self._head
+        await self._write(lambda journal: journal.intent(edit, head() if head is not None else None))
 
     async def done(self, digest: str) -> None:
         """It was made."""
