@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # A search this long has met a stride pattern made to be hard; it then answers "they may meet".
-MAX_STEPS = 200_000
+MAX_STEPS = 100_000
 
 
 class StridedSet(NamedTuple):
@@ -69,12 +69,16 @@ def strided_set(shape: Sequence[int], stride: Sequence[int], itemsize: int) -> S
     return StridedSet(run, tuple(dims), span, count)
 
 
-def meet(begin_a: int, a: StridedSet, begin_b: int, b: StridedSet) -> bool:
-    """Whether two sets have a byte in common (or, for patterns made to be hard, may have)."""
+def meet(begin_a: int, a: StridedSet, begin_b: int, b: StridedSet) -> tuple[bool, int]:
+    """Whether two sets have a byte in common (or, for patterns made to be hard, may have).
+
+    Returns:
+        The answer, and the steps that it took.
+    """
     if not a.run or not b.run or begin_a + a.span <= begin_b or begin_b + b.span <= begin_a:
-        return False
+        return False, 1
     if not a.dims and not b.dims:
-        return True
+        return True, 1
     # begin_a + sum(i s) + u == begin_b + sum(j t) + v. Counting j and v from their other end makes
     # all coefficients positive: sum(i s) + sum(j' t) + w == target.
     slack = a.run + b.run - 2
@@ -93,18 +97,18 @@ def meet(begin_a: int, a: StridedSet, begin_b: int, b: StridedSet) -> bool:
         depth, rest = stack.pop()
         steps += 1
         if steps > MAX_STEPS:
-            return True
+            return True, steps
         if rest < 0 or rest > reach[depth] or (rest % divisor[depth] if divisor[depth] else rest):
             continue
         if depth == len(terms):
-            return True
+            return True, steps
         step, size = terms[depth]
         low = max(0, -((reach[depth + 1] - rest) // step))
         high = min(size - 1, rest // step)
         if high - low > MAX_STEPS:
-            return True
+            return True, steps
         stack.extend((depth + 1, rest - index * step) for index in range(low, high + 1))
-    return False
+    return False, steps
 
 
 def pieces(begin: int, bytes_set: StridedSet) -> Iterator[tuple[int, int]]:

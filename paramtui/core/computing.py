@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from paramtui.core.catalogue import Catalogue
     from paramtui.core.edits import Call
-    from paramtui.core.listing import Shape
+    from paramtui.core.geometry import Shape
 
 
 class WorkTensor(NamedTuple):

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from paramtui.core.edits import joined
 from paramtui.core.listing import GHOST
-from paramtui.core.text import MAX_SHOWN, bytes_text, safe_text, shape_text
+from paramtui.core.text import MAX_SHOWN, bytes_text, count_text, safe_text, shape_text
+from paramtui.core.ties import SOME, wasteful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from paramtui.core.listing import Listing
+    from paramtui.core.listing import Listing, Totals
+    from paramtui.core.sharing import Slack
+
+# Tensors that a warning names.
+MAX_NAMED = 3
 
 
 def tensor_facts(listing: Listing, tensor: int) -> tuple[str, str, str]:
@@ -62,28 +68,57 @@ def type_and_value(
     return safe_text(value.type_name, 60), safe_text(text, limit)
 
 
-def group_letters(groups: Iterable[tuple[str, Sequence[int]]]) -> dict[int, str]:
-    """The letter of the group that each tensor is in: A to Z, then AA, AB ..."""
-    letters: dict[int, str] = {}
-    for index, (_, members) in enumerate(groups):
-        for member in members:
-            letters[member] = letter(index)
-    return letters
+def elements_words(totals: Totals) -> str:
+    """``124 M elements``, and how many are listed where memory that is shared makes them more."""
+    words = f"{count_text(totals.unique_elements)} elements"
+    more = totals.elements != totals.unique_elements
+    return f"{words} ({count_text(totals.elements)} listed)" if more else words
 
 
-def letter(index: int) -> str:
-    """A, B, ..., Z, AA, AB, ..."""
-    text = ""
-    index += 1
-    while index:
-        index, digit = divmod(index - 1, 26)
-        text = chr(65 + digit) + text
-    return text
+def size_words(totals: Totals) -> str:
+    """``498 MB``: distinct bytes; how many are listed, and in storage, where these are others."""
+    words = bytes_text(totals.unique_nbytes)
+    others = []
+    if totals.nbytes != totals.unique_nbytes:
+        others.append(f"{bytes_text(totals.nbytes)} listed")
+    stored = bytes_text(totals.storage_nbytes)
+    if totals.storage_nbytes - totals.unique_nbytes >= SOME and stored != words:
+        others.append(f"{stored} stored")
+    return f"{words} ({', '.join(others)})" if others else words
+
+
+def slack_words(listing: Listing, slack: Slack, tensors: Sequence[int]) -> str:
+    """``x uses 12 B of a storage of 40.0 MB``.
+
+    Args:
+        listing: What holds the storage.
+        slack: Which.
+        tensors: Those that lie in it.
+    """
+    names = [safe_text(listing.names[tensor], 80) or "(tensor)" for tensor in tensors[:MAX_NAMED]]
+    if len(tensors) > MAX_NAMED:
+        names.append(f"{len(tensors) - MAX_NAMED:,} more")
+    uses = "use" if len(tensors) > 1 else "uses"
+    nbytes = bytes_text(listing.locations[slack.location].nbytes)
+    shown = joined(names) or "what is listed"
+    return f"{shown} {uses} {bytes_text(slack.used)} of a storage of {nbytes}"
+
+
+def tensors_in(listing: Listing, locations: Iterable[int]) -> dict[int, list[int]]:
+    """Ids of the tensors, and of those that have parts, in each of some locations."""
+    out: dict[int, list[int]] = {location: [] for location in locations}
+    for tensor, location in enumerate(listing.location):
+        if location in out:
+            out[location].append(tensor)
+    for tensor, extra in listing.extras.items():
+        for location in {part.location for part in extra.parts.values()} & out.keys():
+            out[location].append(tensor)
+    return out
 
 
 def all_warnings(listing: Listing) -> list[str]:
     """What the reader warned of, and names that several tensors have."""
-    warnings = list(listing.warnings)
+    warnings = [*listing.warnings, *_slack_warnings(listing)]
     names = listing.names
     if len(set(names)) < len(names):
         seen: set[str] = set()
@@ -98,3 +133,17 @@ def all_warnings(listing: Listing) -> list[str]:
             " give key paths to tell them apart"
         )
     return warnings
+
+
+def _slack_warnings(listing: Listing) -> list[str]:
+    """Views that keep larger storages, the largest first."""
+    found = wasteful(listing)
+    if not found:
+        return []
+    found.sort(key=lambda slack: slack.used - listing.locations[slack.location].nbytes)
+    at = tensors_in(listing, [slack.location for slack in found[:MAX_NAMED]])
+    named = [slack_words(listing, slack, at[slack.location]) for slack in found[:MAX_NAMED]]
+    unused = sum(listing.locations[slack.location].nbytes - slack.used for slack in found)
+    more = f", and {len(found) - MAX_NAMED:,} more" if len(found) > MAX_NAMED else ""
+    advice = ".clone() gives a view memory of its own size"
+    return [f"{bytes_text(unused)} are stored that no tensor uses: {'; '.join(named)}{more} ({advice})"]

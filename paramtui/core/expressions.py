@@ -10,7 +10,17 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-from paramtui.core.listing import ARGUMENT, ATTRIBUTE, BUFFER, ITEM, PARAMETER, ROOT, SUBMODULE, Shard
+from paramtui.core.listing import (
+    ARGUMENT,
+    ATTRIBUTE,
+    BUFFER,
+    GHOST,
+    ITEM,
+    PARAMETER,
+    ROOT,
+    SUBMODULE,
+    Shard,
+)
 from paramtui.core.literals import MAX_TEXT, is_name, is_text, literal, literal_text
 from paramtui.core.torch_loading import refused_by_default
 
@@ -29,7 +39,7 @@ _ENDS: Final = (")", "…", "'")
 _MIXED: Final = -2
 
 # What torch.nn.Module has itself, and a dot would find before a child.
-_MODULE_NAMES: Final = (
+MODULE_NAMES: Final = (
     " T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double"
     " dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half"
     " ipu load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters"
@@ -60,6 +70,8 @@ def expression(listing: Listing, tree: Tree, row: int) -> str:
     node = tree.node[row]
     if listing.live is not None and node >= 0 and _is_ghost(listing, tree, row):
         return ""
+    if listing.declared and _is_declared(listing, tree, row):
+        return ""
     if node < 0 or listing.shards:
         blocks = _blocks(tree)
         if node < 0 or row == 0:
@@ -75,6 +87,17 @@ def expression(listing: Listing, tree: Tree, row: int) -> str:
 def _is_ghost(listing: Listing, tree: Tree, row: int) -> bool:
     """Whether a row of a live model stands for what only a checkpoint has."""
     return tree.tensor[row] < 0 and tree.node[row] not in listing.module_nodes
+
+
+def _is_declared(listing: Listing, tree: Tree, row: int) -> bool:
+    """Whether a row of a checkpoint stands for names alone that are declared and not stored."""
+    ghosts = 0
+    for at in range(row, tree.end[row]):
+        value = tree.value[at]
+        if tree.tensor[at] >= 0 or (value >= 0 and listing.values[value].type_name != GHOST):
+            return False
+        ghosts += value >= 0
+    return ghosts > 0
 
 
 def imports(text: str) -> str:
@@ -156,7 +179,9 @@ def _find_blocks(tree: Tree, listing: Listing) -> _Blocks:
     shards: list[int] = []
     if listing.shards:
         firsts = _facts(listing).first_nodes
-        shards = [1 << max(0, bisect_right(firsts, node) - 1) if node > ROOT else 0 for node in nodes]
+        # What lies in no file is reached by none.
+        bits = [1 << place if shard.path else 0 for place, shard in enumerate(_facts(listing).shards)]
+        shards = [bits[max(0, bisect_right(firsts, node) - 1)] if node > ROOT else 0 for node in nodes]
         for row in range(len(nodes) - 1, 0, -1):
             shards[rows[row]] |= shards[row]
     unlike_text: set[int] = set()
@@ -258,7 +283,7 @@ def _child(listing: Listing, node: int, step: int, name: str) -> str:
     kind = listing.node_class.get(parent, "").removeprefix(_CONTAINER)
     written = literal_text(name)
     # get_submodule and its like split names at dots and find attributes of the class first.
-    if f" {name} " in _MODULE_NAMES or "." in name or not name or name.startswith("__"):
+    if f" {name} " in MODULE_NAMES or "." in name or not name or name.startswith("__"):
         return f".{table}[{written}]"
     if kind in numbered and parent in _numbered(listing):
         return f"[{name}]"

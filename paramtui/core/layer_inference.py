@@ -18,8 +18,8 @@ from paramtui.errors import ValuesError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from paramtui.core.geometry import Shape
     from paramtui.core.layer_sight import Sight
-    from paramtui.core.listing import Shape
 
 _EMBEDDING: Final = frozenset({"emb", "embed", "embeds", "embedding", "embeddings", "wte", "wpe", "tok"})
 _NOT_EMBEDDING: Final = frozenset(

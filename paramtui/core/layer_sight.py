@@ -12,7 +12,7 @@ from paramtui.core.tree import Tree
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
-    from paramtui.core.listing import Shape
+    from paramtui.core.geometry import Shape
 
 STATISTICS: Final = ("running_mean", "running_var")
 # Layers of GPT-2's family whose weight may be stored as [in, out]: transformers' Conv1D.

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from paramtui.core.geometry import UNCOUNTED, Geometry
 from paramtui.core.text import key_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from paramtui.core.geometry import Extra, Shape
     from paramtui.core.live import LiveFacts
     from paramtui.core.sharing import Sharing
 
 Key: TypeAlias = object
 """One step of a path: mostly text or an integer; whatever a dict of the file has as a key."""
-Shape: TypeAlias = tuple[int | None, ...]
-"""Sizes by dimension; None for the ragged dimension of a nested tensor."""
 
 # How a node is reached from its parent.
 ITEM = 0  # parent[key]
@@ -33,70 +33,7 @@ ARGUMENT = 5  # an argument of the call that makes the parent: not reachable
 ROOT = 0
 
 GHOST = "ghost"
-"""Type name of a value that stands for a tensor which a live model does not have."""
-
-# Layouts of what has no numbers of its own: they lie in the tensors below it, or do not exist yet.
-UNCOUNTED = ("wrapper", "uninitialized")
-
-
-class Geometry(NamedTuple):
-    """Where the elements of a strided tensor lie.
-
-    Attributes:
-        location: Index of the run of bytes that holds them, see `Listing.locations`; -1 for none.
-        begin: Byte in that run where element [0, ..., 0] starts.
-        dtype: Element type.
-        shape: Sizes.
-        stride: Steps between neighbours, in elements.
-    """
-
-    location: int
-    begin: int
-    dtype: str
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
-class Quantizer(NamedTuple):
-    """How stored integers stand for numbers: ``(stored - zero_point) * scale``.
-
-    `axis` is None for one scale and zero point; otherwise they are given along that dimension,
-    as numbers or as 1-d tensors of the file.
-    """
-
-    scheme: str
-    scales: Geometry | tuple[float, ...]
-    zero_points: Geometry | tuple[float, ...]
-    axis: int | None
-
-
-class Extra:
-    """What only unusual tensors have.
-
-    Attributes:
-        class_name: The tensor's Python class, where it is not ``torch.Tensor``.
-        layout: ``sparse_coo``, ``sparse_csr``, ..., ``nested``, ``jagged``, ``meta`` or
-            ``wrapper`` (a subclass whose numbers lie in the tensors listed below it).
-        parts: Components of a layout that is not strided, by their PyTorch names.
-        options: Plain facts about the layout, such as the ragged dimension.
-        quantizer: Of a quantised tensor.
-        conj: Elements are to be conjugated (a lazy conjugate view).
-        neg: Elements are to be negated (a lazy negative view).
-        problem: Why the values cannot be read, in words for a person.
-    """
-
-    # No dataclass: importing dataclasses takes 7 ms of every start.
-    __slots__ = ("class_name", "conj", "layout", "neg", "options", "parts", "problem", "quantizer")
-
-    def __init__(self, problem: str | None = None) -> None:
-        self.class_name: str | None = None
-        self.layout: str | None = None
-        self.parts: dict[str, Geometry] = {}
-        self.options: dict[str, int] = {}
-        self.quantizer: Quantizer | None = None
-        self.conj = False
-        self.neg = False
-        self.problem = problem
+"""Type name of a value that stands for a tensor which is not there: its text says where it is instead."""
 
 
 class Value(NamedTuple):
@@ -142,14 +79,39 @@ class Shard(NamedTuple):
     protocol: int = 2
 
 
+class Declared(NamedTuple):
+    """Names that are said to be one tensor, by something else than their memory.
+
+    Attributes:
+        tensor: Id of the tensor that holds the numbers.
+        ghosts: Places in `Listing.values` of the names that have no numbers of their own.
+        stored: Ids of other tensors that are said to be the same, and are listed with numbers of their own.
+        by: What says so, for a person: ``config.json``, ``the header``.
+        problem: How the file contradicts it, as a sentence without a full stop; empty where it does not.
+    """
+
+    tensor: int
+    ghosts: tuple[int, ...]
+    stored: tuple[int, ...]
+    by: str
+    problem: str = ""
+
+
 class Totals(NamedTuple):
-    """Sums over tensors; `unique_*` count shared memory once."""
+    """Sums over tensors.
+
+    Attributes:
+        tensors, elements, nbytes: As listed: what has several names is counted several times.
+        unique_elements, unique_nbytes: Shared memory is counted once.
+        storage_nbytes: Bytes of the distinct storages that they lie in, whether tensors use them or not.
+    """
 
     tensors: int
     elements: int
     unique_elements: int
     nbytes: int
     unique_nbytes: int
+    storage_nbytes: int
 
 
 class Listing:
@@ -174,6 +136,7 @@ class Listing:
         warnings: What a person should know about the file as a whole.
         reasons: Abilities that this source lacks, and why, in words for a person.
         disjoint: The format promises that no two tensors overlap, and the reader checked it.
+        declared: Names that are said to be one tensor by a header or a configuration.
         live: What is known of a live model besides; None for a checkpoint.
     """
 
@@ -204,6 +167,7 @@ class Listing:
         self.warnings: list[str] = []
         self.reasons: dict[str, str] = {}
         self.disjoint = False
+        self.declared: list[Declared] = []
         self.live: LiveFacts | None = None
         self._names: list[str] | None = None
         self._by_name: dict[str, list[int]] | None = None
@@ -373,17 +337,13 @@ class Listing:
         chosen = range(len(self.node)) if tensors is None else list(tensors)
         elements, nbytes = self.sums(chosen)
         if self.disjoint and not self.extras:
-            return Totals(len(chosen), elements, elements, nbytes, nbytes)
-        unique_elements, unique_nbytes = distinct(self, None if tensors is None else chosen)
-        return Totals(len(chosen), elements, unique_elements, nbytes, unique_nbytes)
-
-
-def contiguous_stride(shape: Sequence[int]) -> tuple[int, ...]:
-    """Strides of a row-major tensor of `shape`, as PyTorch gives them (sizes 0 count as 1)."""
-    stride: list[int] = []
-    step = 1
-    for size in reversed(shape):
-        stride.append(step)
-        step *= size or 1
-    stride.reverse()
-    return tuple(stride)
+            return Totals(len(chosen), elements, elements, nbytes, nbytes, nbytes)
+        sharing = distinct(self, None if tensors is None else chosen)
+        return Totals(
+            len(chosen),
+            elements,
+            sharing.unique_elements,
+            nbytes,
+            sharing.unique_nbytes,
+            sharing.storage_nbytes,
+        )

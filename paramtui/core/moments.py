@@ -18,7 +18,8 @@ from paramtui.core.text import safe_text
 
 if TYPE_CHECKING:
     from paramtui.core.alignment import Slot
-    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.geometry import Shape
+    from paramtui.core.listing import Listing
 
 MAX_TOGETHER: Final = 4
 _WRAPPERS: Final = ("module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")

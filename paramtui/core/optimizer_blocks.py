@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from paramtui.core.text import key_text
 
 if TYPE_CHECKING:
-    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.geometry import Shape
+    from paramtui.core.listing import Listing
 
 FIRST_NAMES: Final = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 # Names of what the optimizers of torch.optim keep in the shape of the parameter.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from paramtui.core.listing import Geometry
+    from paramtui.core.geometry import Geometry
     from paramtui.core.runs import ByteRuns
 
 # Cells handled at once.

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from paramtui.core.addresses import EMPTY, StridedSet, meet, piece_count, pieces, strided_set, union_size
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
-from paramtui.core.listing import UNCOUNTED
+from paramtui.core.extents import Budget, Extent, bytes_of, groups_of, kind_of, unique_elements
+from paramtui.core.gc_pause import paused_gc
+from paramtui.core.geometry import UNCOUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from paramtui.core.listing import Geometry, Listing
-
-# Counting a union piece by piece stops here; beyond it the union's upper bound is taken.
-MAX_PIECES = 200_000
-# Pairs of overlapping extents that are compared in one storage before all of them count as one group.
-MAX_PAIRS = 1_000_000
+    from paramtui.core.addresses import StridedSet
+    from paramtui.core.geometry import Geometry
+    from paramtui.core.listing import Listing
 
 
 class Group(NamedTuple):
@@ -33,20 +32,37 @@ class Group(NamedTuple):
     nbytes: int
 
 
+class Slack(NamedTuple):
+    """A storage of which the tensors use a part only; the rest is kept in memory and saved all the same.
+
+    Attributes:
+        location: Index in `Listing.locations`.
+        used: Distinct bytes of it that tensors touch.
+    """
+
+    location: int
+    used: int
+
+
 class Sharing(NamedTuple):
-    """Groups in the order of their first members, and sums that count shared memory once."""
+    """Groups in the order of their first members, and sums that count shared memory once.
+
+    Attributes:
+        groups: Two or more tensors each.
+        unique_elements, unique_nbytes: Distinct elements, and the bytes that they touch.
+        storage_nbytes: Bytes of the distinct storages that the tensors lie in, used or not; of a format
+            without storages the bytes that the tensors touch.
+        slack: Storages that are not used to the last byte, by location.
+        folded: Tensors that share with no other, and of which several elements are one memory, as those of
+            ``expand``.
+    """
 
     groups: tuple[Group, ...]
     unique_elements: int
     unique_nbytes: int
-
-
-class _Extent(NamedTuple):
-    begin: int
-    tensor: int
-    itemsize: int
-    bytes_set: StridedSet
-    signature: tuple[object, ...]
+    storage_nbytes: int
+    slack: tuple[Slack, ...] = ()
+    folded: tuple[int, ...] = ()
 
 
 def find_sharing(listing: Listing) -> Sharing:
@@ -54,69 +70,174 @@ def find_sharing(listing: Listing) -> Sharing:
     return _survey(listing, range(len(listing)))
 
 
-def distinct(listing: Listing, tensors: Iterable[int] | None = None) -> tuple[int, int]:
-    """Distinct elements and bytes of some tensors, by default all."""
-    sharing = listing.sharing if tensors is None else _survey(listing, tensors)
-    return sharing.unique_elements, sharing.unique_nbytes
+def distinct(listing: Listing, tensors: Iterable[int] | None = None) -> Sharing:
+    """What some tensors, by default all, share among themselves, with sums that count it once."""
+    return listing.sharing if tensors is None else _survey(listing, tensors)
 
 
 def _survey(listing: Listing, tensors: Iterable[int]) -> Sharing:
-    extras = listing.extras
-    if listing.disjoint and not extras:
-        return Sharing((), *listing.sums(tensors))
-    locations, begins, dtypes = listing.location, listing.begin, listing.dtype
-    shapes, strides = listing.shape, listing.stride
-    known: dict[tuple[object, ...], StridedSet] = {}
-    by_location: dict[int, list[_Extent]] = {}
-    elements = nbytes = 0
-    chosen = list(tensors)
-    # A storage that one tensor alone uses, as most are, needs no comparing.
-    alone = _used_once(locations, chosen) if not extras else ()
-    for tensor in chosen:
-        extra = extras.get(tensor) if extras else None
-        if extra is not None and extra.parts:
-            for part in extra.parts.values():
-                _note(by_location, known, tensor, part)
-            continue
-        location = locations[tensor]
-        if location < 0:
-            if extra is None or extra.layout not in UNCOUNTED:
-                elements += listing.numel(tensor)
-            continue
-        if extra is not None and extra.problem is not None and extra.layout != "meta":
-            # Its geometry reaches past its storage: only the storage's own bytes can be counted.
-            continue
-        dtype = dtypes[tensor]
-        shape = shapes[tensor]
-        stride = strides[tensor]
-        key = (dtype, shape, stride)
-        bytes_set = known.get(key)
-        if bytes_set is None:
-            bytes_set = known[key] = _bytes_of(dtype, shape, stride)  # type: ignore[arg-type]
-        if location in alone and bytes_set.nbytes is not None and DTYPES[dtype].bits >= 8:
-            nbytes += bytes_set.nbytes
-            elements += bytes_set.nbytes // ITEMSIZE[dtype]
-            continue
-        extent = _Extent(begins[tensor], tensor, ITEMSIZE[dtype], bytes_set, key)
-        found = by_location.get(location)
-        if found is None:
-            by_location[location] = [extent]
-        else:
-            found.append(extent)
+    if listing.disjoint and not listing.extras:
+        elements, nbytes = listing.sums(tensors)
+        return Sharing((), elements, nbytes, nbytes)
+    with paused_gc():
+        survey = _Survey(listing)
+        survey.take(list(tensors))
+        return survey.result()
 
-    groups: list[Group] = []
-    for extents in by_location.values():
-        for cluster in _clusters(extents):
-            members = _connected(cluster) if len(cluster) > 1 else [cluster]
-            for member in members:
-                size = _union(member)
-                nbytes += size
-                elements += _elements(member, size)
-                ids = sorted({extent.tensor for extent in member})
-                if len(ids) > 1:
-                    groups.append(Group(_kind(member), tuple(ids), size))
-    groups.sort(key=lambda group: group.members)
-    return Sharing(tuple(groups), elements, nbytes)
+
+class _Survey:
+    """Sums and groups while tensors are gone through."""
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+        self._known: dict[tuple[object, ...], StridedSet] = {}
+        self._several: dict[int, list[int]] = {}
+        self._parts: dict[int, list[Extent]] = {}
+        self._budget = Budget()
+        self._groups: list[Group] = []
+        self._slack: list[Slack] = []
+        self._folded: list[int] = []
+        self._elements = self._nbytes = self._stored = 0
+
+    def take(self, tensors: list[int]) -> None:
+        """Counts tensors that lie alone, and puts the others with those of the same location."""
+        listing, known, several = self._listing, self._known, self._several
+        extras, locations, slack = listing.extras, listing.location, self._slack
+        dtypes, shapes, strides, listed = listing.dtype, listing.shape, listing.stride, listing.nbytes
+        elements = nbytes = stored = 0
+        # A storage that one tensor alone uses, as most are, needs no comparing.
+        alone = _used_once(locations, tensors)
+        if extras:
+            odd = (extras[tensor] for tensor in tensors if tensor in extras)
+            alone -= {part.location for extra in odd for part in extra.parts.values()}
+        for tensor in tensors:
+            extra = extras.get(tensor) if extras else None
+            if extra is not None and extra.parts:
+                for part in extra.parts.values():
+                    self._add_part(tensor, part)
+                continue
+            location = locations[tensor]
+            if location < 0:
+                if extra is None or extra.layout not in UNCOUNTED:
+                    elements += listing.numel(tensor)
+                continue
+            if extra is not None and extra.problem is not None and extra.layout != "meta":
+                # Its geometry reaches past its storage: only the storage's own bytes can be counted.
+                continue
+            if location in alone:
+                dtype = dtypes[tensor]
+                key = (dtype, shapes[tensor], strides[tensor])
+                bytes_set = known.get(key)
+                if bytes_set is None:
+                    bytes_set = known[key] = bytes_of(*key)  # type: ignore[arg-type]
+                used = bytes_set.nbytes
+                if used is not None and DTYPES[dtype].bits >= 8:
+                    nbytes += used
+                    elements += used // ITEMSIZE[dtype]
+                    size = self._size(location)
+                    stored += max(used, size)
+                    if size > used:
+                        slack.append(Slack(location, used))
+                    if used != listed[tensor]:
+                        self._folded.append(tensor)
+                    continue
+            found = several.get(location)
+            if found is None:
+                several[location] = [tensor]
+            else:
+                found.append(tensor)
+        self._elements += elements
+        self._nbytes += nbytes
+        self._stored += stored
+
+    def _bytes(self, key: tuple[object, ...]) -> StridedSet:
+        bytes_set = self._known.get(key)
+        if bytes_set is None:
+            bytes_set = self._known[key] = bytes_of(*key)  # type: ignore[arg-type]
+        return bytes_set
+
+    def _add_part(self, tensor: int, part: Geometry) -> None:
+        if part.location >= 0:
+            key = (part.dtype, part.shape, part.stride)
+            extent = Extent(part.begin, tensor, ITEMSIZE[part.dtype], self._bytes(key), key)
+            self._parts.setdefault(part.location, []).append(extent)
+
+    def _extent(self, tensor: int) -> Extent:
+        listing = self._listing
+        dtype = listing.dtype[tensor]
+        key: tuple[object, ...] = (dtype, listing.shape[tensor], listing.stride[tensor])
+        bytes_set = self._bytes(key)
+        extra = listing.extras.get(tensor)
+        if extra is not None and (extra.conj or extra.neg):
+            # The same memory, read as other numbers.
+            key = (*key, extra.conj, extra.neg)
+        return Extent(listing.begin[tensor], tensor, ITEMSIZE[dtype], bytes_set, key)
+
+    def result(self) -> Sharing:
+        """Compares what lies in one location, and gives all together."""
+        parts = self._parts
+        for location, tensors in self._several.items():
+            if location in parts or not self._same(location, tensors):
+                parts.setdefault(location, []).extend(map(self._extent, tensors))
+        for location, extents in parts.items():
+            used = 0
+            for members, nbytes in groups_of(extents, self._budget):
+                used += nbytes
+                self._elements += unique_elements(members, nbytes)
+                if len(members) > 1:
+                    ids = sorted({extent.tensor for extent in members})
+                    if len(ids) > 1:
+                        self._groups.append(Group(kind_of(members), tuple(ids), nbytes))
+                elif nbytes != self._listing.nbytes[members[0].tensor]:
+                    self._folded.append(members[0].tensor)
+            self._count(location, used)
+        self._groups.sort(key=itemgetter(1))
+        return Sharing(
+            tuple(self._groups),
+            self._elements,
+            self._nbytes,
+            self._stored,
+            tuple(sorted(self._slack)),
+            tuple(sorted(self._folded)),
+        )
+
+    def _same(self, location: int, tensors: list[int]) -> bool:
+        """Counts tensors that are all the same elements, as most are that share a storage; else False."""
+        listing = self._listing
+        begins, dtypes, shapes, strides = listing.begin, listing.dtype, listing.shape, listing.stride
+        first = tensors[0]
+        begin, dtype, shape, stride = begins[first], dtypes[first], shapes[first], strides[first]
+        for tensor in tensors:
+            if (
+                begins[tensor] != begin
+                or shapes[tensor] != shape
+                or dtypes[tensor] != dtype
+                or strides[tensor] != stride
+                or tensor in listing.extras
+            ):
+                return False
+        used = self._bytes((dtype, shape, stride)).nbytes
+        if not used or DTYPES[dtype].bits < 8:
+            return False
+        self._elements += used // ITEMSIZE[dtype]
+        if len(tensors) > 1:
+            self._groups.append(Group("alias", tuple(sorted(tensors)), used))
+        elif used != listing.nbytes[first]:
+            self._folded.append(first)
+        self._count(location, used)
+        return True
+
+    def _size(self, location: int) -> int:
+        """Bytes of a storage; a file without storages has none."""
+        found = self._listing.locations[location]
+        return found.nbytes if found.key is not None else -1
+
+    def _count(self, location: int, used: int) -> None:
+        size = self._size(location)
+        self._nbytes += used
+        self._stored += max(used, size)
+        if size > used:
+            self._slack.append(Slack(location, used))
 
 
 def _used_once(locations: list[int], tensors: list[int]) -> set[int]:
@@ -129,137 +250,3 @@ def _used_once(locations: list[int], tensors: list[int]) -> set[int]:
         else:
             seen.add(location)
     return seen - twice
-
-
-def _note(
-    by_location: dict[int, list[_Extent]],
-    known: dict[tuple[object, ...], StridedSet],
-    tensor: int,
-    geometry: Geometry,
-) -> None:
-    if geometry.location < 0:
-        return
-    key = (geometry.dtype, geometry.shape, geometry.stride)
-    bytes_set = known.get(key)
-    if bytes_set is None:
-        bytes_set = known[key] = _bytes_of(*key)
-    by_location.setdefault(geometry.location, []).append(
-        _Extent(geometry.begin, tensor, ITEMSIZE[geometry.dtype], bytes_set, key)
-    )
-
-
-def _bytes_of(dtype: str, shape: tuple[int, ...], stride: tuple[int, ...]) -> StridedSet:
-    bits = DTYPES[dtype].bits
-    if bits < 8:
-        # Packed types are always stored whole and in order.
-        count = 1
-        for size in shape:
-            count *= size
-        length = (count * bits + 7) // 8
-        return StridedSet(length, (), length, length) if length else EMPTY
-    return strided_set(shape, stride, ITEMSIZE[dtype])
-
-
-def _clusters(extents: list[_Extent]) -> list[list[_Extent]]:
-    """Extents whose spans overlap in a chain; spans of different clusters do not touch."""
-    if len(extents) == 1:
-        return [extents]
-    clusters: list[list[_Extent]] = []
-    cluster: list[_Extent] = []
-    reached = -1
-    for extent in sorted(extents, key=lambda found: (found.begin, found.tensor)):
-        if not extent.bytes_set.run:
-            clusters.append([extent])
-        elif cluster and extent.begin < reached:
-            cluster.append(extent)
-        else:
-            cluster = [extent]
-            clusters.append(cluster)
-        reached = max(reached, extent.begin + extent.bytes_set.span)
-    return clusters
-
-
-def _connected(cluster: list[_Extent]) -> list[list[_Extent]]:
-    """Splits a cluster into groups that truly have bytes in common."""
-    if not any(extent.bytes_set.dims for extent in cluster):
-        return [cluster]
-    # The same bytes need comparing once.
-    distinct_sets: dict[tuple[int, StridedSet], list[_Extent]] = {}
-    for extent in cluster:
-        distinct_sets.setdefault((extent.begin, extent.bytes_set), []).append(extent)
-    items = list(distinct_sets.items())
-    leader = list(range(len(items)))
-
-    def find(index: int) -> int:
-        while leader[index] != index:
-            leader[index] = leader[leader[index]]
-            index = leader[index]
-        return index
-
-    pairs = 0
-    active: list[int] = []
-    for index, ((begin, bytes_set), _) in enumerate(items):
-        active = [other for other in active if items[other][0][0] + items[other][0][1].span > begin]
-        for other in active:
-            if find(other) == find(index):
-                continue
-            pairs += 1
-            other_begin, other_set = items[other][0]
-            if pairs > MAX_PAIRS or meet(other_begin, other_set, begin, bytes_set):
-                leader[find(index)] = find(other)
-        active.append(index)
-    groups: dict[int, list[_Extent]] = {}
-    for index, (_, members) in enumerate(items):
-        groups.setdefault(find(index), []).extend(members)
-    return list(groups.values())
-
-
-def _union(members: list[_Extent]) -> int:
-    """Distinct bytes of a connected group."""
-    first = members[0]
-    if first.bytes_set.nbytes is not None and (
-        len(members) == 1 or all(m.begin == first.begin and m.bytes_set == first.bytes_set for m in members)
-    ):
-        return first.bytes_set.nbytes
-    last = max(m.begin + m.bytes_set.span for m in members)
-    begin = min(m.begin for m in members)
-    if not any(m.bytes_set.dims for m in members):
-        return last - begin
-    sets = {(m.begin, m.bytes_set) for m in members}
-    if sum(piece_count(bytes_set) for _, bytes_set in sets) > MAX_PIECES:
-        return min(last - begin, sum(bytes_set.nbytes or bytes_set.span for _, bytes_set in sets))
-    return union_size([piece for start, bytes_set in sets for piece in pieces(start, bytes_set)])
-
-
-def _elements(members: list[_Extent], nbytes: int) -> int:
-    """Distinct elements of a connected group that covers `nbytes` bytes.
-
-    Views of different element types are counted in the smallest of their elements.
-    """
-    first = members[0]
-    if len(members) == 1 and DTYPES[str(first.signature[0])].bits >= 8:
-        return nbytes // first.itemsize
-    bits = min(DTYPES[str(member.signature[0])].bits for member in members)
-    if bits < 8:
-        return min(nbytes * 8 // bits, sum(_numel(member) for member in members))
-    return nbytes * 8 // bits
-
-
-def _numel(extent: _Extent) -> int:
-    count = 1
-    for size in extent.signature[1]:  # type: ignore[attr-defined]
-        count *= size
-    return count
-
-
-def _kind(members: list[_Extent]) -> str:
-    first = members[0]
-    same = all(m.begin == first.begin and _order(m) == _order(first) for m in members)
-    return "alias" if same else "overlap"
-
-
-def _order(extent: _Extent) -> tuple[object, ...]:
-    """What two exact aliases have in common: type and the dimensions that move."""
-    dtype, shape, stride = extent.signature
-    moving = tuple((n, s) for n, s in zip(shape, stride, strict=True) if n != 1)  # type: ignore[call-overload]
-    return (dtype, moving)

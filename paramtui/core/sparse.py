@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from paramtui.core.listing import Extra, Geometry, Shape
+    from paramtui.core.geometry import Extra, Geometry, Shape
 
 # Stored elements that are read whole to answer one window.
 MAX_STORED = 50_000_000

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from paramtui.core.addresses import meet, strided_set
-from paramtui.core.dtypes import DTYPES, ITEMSIZE
+from paramtui.core.addresses import meet
+from paramtui.core.ties import geometries, touched
 
 if TYPE_CHECKING:
-    from paramtui.core.listing import Geometry, Listing
+    from paramtui.core.geometry import Geometry
+    from paramtui.core.listing import Listing
     from paramtui.core.sharing import Group, Sharing
 
 _GROUPS: WeakKeyDictionary[Listing, tuple[Sharing, dict[int, Group]]] = WeakKeyDictionary()
@@ -32,22 +33,10 @@ def touched_by(listing: Listing, tensor: int, cells: Geometry) -> tuple[int, ...
         return (tensor,)
     if group.kind == "alias":
         return group.members
-    touched = strided_set(cells.shape, cells.stride, ITEMSIZE[cells.dtype])
+    mine = touched(cells)
     out = {tensor}
     for member in group.members:
-        extra = listing.extras.get(member)
-        parts = (
-            list(extra.parts.values()) if extra is not None and extra.parts else [listing.geometry(member)]
-        )
-        for part in parts:
-            if part.location != cells.location:
-                continue
-            other = (
-                # Packed elements lie in order; all of them are taken as touched.
-                strided_set((listing.nbytes[member],), (1,), 1)
-                if DTYPES[part.dtype].bits < 8
-                else strided_set(part.shape, part.stride, ITEMSIZE[part.dtype])
-            )
-            if touched.run and other.run and meet(cells.begin, touched, part.begin, other):
+        for part in geometries(listing, member):
+            if part.location == cells.location and meet(cells.begin, mine, part.begin, touched(part))[0]:
                 out.add(member)
     return tuple(sorted(out))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paramtui.core.listing import ITEM, ROOT, UNCOUNTED
+from paramtui.core.geometry import UNCOUNTED
+from paramtui.core.listing import ITEM, ROOT
 from paramtui.core.text import key_text
 
 if TYPE_CHECKING:

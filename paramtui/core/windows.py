@@ -9,7 +9,7 @@ import numpy as np
 
 from paramtui.core.decoding import decode, unpack
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
-from paramtui.core.listing import Extra, Geometry, Listing, Quantizer, contiguous_stride
+from paramtui.core.geometry import Extra, Geometry, Quantizer, contiguous_stride
 from paramtui.core.source import Window
 from paramtui.core.sparse import sparse_window
 from paramtui.errors import ValuesError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from paramtui.core.listing import Listing
     from paramtui.core.runs import ByteRuns
 
 # Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.

@@ -1,0 +1,116 @@
+"""How names stand for one tensor, in words for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from paramtui.core.listing import ROOT
+from paramtui.core.text import bytes_text, safe_text
+from paramtui.core.ties import ALIAS, APART, DECLARED, OVERLAP, geometries, order, relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from paramtui.core.listing import Listing
+    from paramtui.core.ties import Tied
+
+WORDS: Final = {
+    ALIAS: "the same memory",
+    OVERLAP: "overlapping memory",
+    DECLARED: "declared to be the same",
+    APART: "views of one storage that do not all touch",
+}
+# Partners that are told apart by comparing their places in memory.
+MAX_COMPARED: Final = 200
+
+
+def how(listing: Listing, tied: Tied) -> str:
+    """How a group came about, and what follows from it; empty where nothing more is known."""
+    if tied.kind == DECLARED:
+        return f"declared by {safe_text(tied.by, 80)}: stored once"
+    kinds = Counter(listing.kind[member] for member in tied.members)
+    if listing.live is not None:
+        return _how_live(listing, tied, kinds)
+    if 0 < kinds["optimizer"] < len(tied.members):
+        return "optimizer state that is the memory of what it optimizes"
+    return ""
+
+
+def _how_live(listing: Listing, tied: Tied, kinds: Counter[str]) -> str:
+    live = listing.live
+    assert live is not None  # noqa: S101  asked before
+    objects = {live.same[member] for member in tied.members}
+    if tied.kind == ALIAS and len(objects) == 1:
+        noun = "Parameter" if kinds["parameter"] else "buffer"
+        if all(_repeated(listing, member) for member in tied.members if member not in objects):
+            return f"one {noun} of a module that is used at {len(tied.members):,} places"
+        return f"one {noun} under {len(tied.members):,} names: its gradient is the sum over them"
+    if kinds["buffer"] and kinds["parameter"]:
+        return "a buffer is a view of a parameter: a step of the optimizer changes both"
+    parameters = {live.same[member] for member in tied.members if listing.kind[member] == "parameter"}
+    if len(parameters) > 1 and tied.kind != APART:
+        return f"{len(parameters):,} Parameters over one storage: each has a gradient of its own"
+    return ""
+
+
+def _repeated(listing: Listing, tensor: int) -> bool:
+    """Whether a tensor lies in a module that is listed elsewhere before."""
+    live, node = listing.live, listing.node[tensor]
+    while live is not None and node > ROOT:
+        node = listing.node_parent[node]
+        if node in live.repeats:
+            return True
+    return False
+
+
+def partners(listing: Listing, tied: Tied, tensor: int) -> list[tuple[str, list[str]]]:
+    """The other names of a group, by what they have to do with one of its tensors.
+
+    Returns:
+        Words such as ``the same memory as``, and the names.
+    """
+    names = listing.names
+    others = [member for member in tied.members if member != tensor]
+    if tied.kind == DECLARED:
+        ghosts = [listing.node_name(listing.values[ghost].node) for ghost in tied.ghosts]
+        return [(f"declared by {safe_text(tied.by, 80)} to be", ghosts)]
+    if tied.kind == ALIAS:
+        return [("the same memory as", [names[other] for other in others])]
+    out: dict[str, list[str]] = {
+        "the same memory as": [],
+        "overlaps": [],
+        "touches only through others": [],
+        "in one storage, without a byte in common, with": [],
+    }
+    words = dict(zip((ALIAS, OVERLAP, "", APART), out, strict=True))
+    words[""] = words[APART] if tied.kind == APART else "touches only through others"
+    if tied.kind == OVERLAP:
+        words[APART] = words[""]
+    for place, other in enumerate(others):
+        found = relation(listing, tensor, other) if place < MAX_COMPARED else ""
+        out[words[found]].append(names[other])
+    return [(what, found) for what, found in out.items() if found]
+
+
+def strands(listing: Listing, tied: Tied) -> list[list[str]]:
+    """Names of a group, those that are exactly the same elements together, in order of their first."""
+    names = listing.names
+    found: dict[object, list[str]] = {}
+    for member in tied.members:
+        places = tuple((part.location, part.begin, order(part)) for part in geometries(listing, member))
+        found.setdefault(places, []).append(names[member])
+    return [*found.values(), *([listing.node_name(listing.values[ghost].node)] for ghost in tied.ghosts)]
+
+
+def saving_words(tied: Tied) -> str:
+    """``saves 154 MB``; nothing where nothing is saved."""
+    return f"saves {bytes_text(tied.saved)}" if tied.saved > 0 else ""
+
+
+def all_names(listing: Listing, tied: Tied) -> Iterable[str]:
+    """The names of a group: of tensors, then those without numbers of their own."""
+    for member in tied.members:
+        yield listing.names[member]
+    for ghost in tied.ghosts:
+        yield listing.node_name(listing.values[ghost].node)
