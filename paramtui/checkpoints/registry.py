@@ -93,6 +93,22 @@ def open_checkpoint(target: str, watch: Watch | None = None) -> CheckpointSource
         TargetError: It is missing, not readable, or neither a file nor a directory.
         FormatError: Its contents are of no known format, or damaged.
     """
+    source = open_part(target, watch)
+    listing = source.listing
+    folder = os.path.dirname(target) if not os.path.isdir(target) else target  # noqa: PTH112, PTH120
+    config = os.path.join(folder, "config.json")  # noqa: PTH118
+    texts = listing.values if listing.format.startswith("safetensors") else ()
+    # Most files have neither, and most headers hold one text, which names the framework.
+    beside = os.path.exists(config)  # noqa: PTH110
+    if beside or any(listing.node_key[text.node] != "format" for text in texts[:2]):
+        from paramtui.checkpoints.declared import declare
+
+        declare(source, config if beside else None)
+    return source
+
+
+def open_part(target: str, watch: Watch | None = None) -> CheckpointSource:
+    """Opens what may be a part of a checkpoint: as `open_checkpoint`, without what is said beside it."""
     try:
         mode = os.stat(target).st_mode  # noqa: PTH116  pathlib costs milliseconds at start
     except OSError as error:

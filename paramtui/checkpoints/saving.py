@@ -13,6 +13,7 @@ from paramtui.checkpoints.temporary import identity_from, identity_of
 from paramtui.checkpoints.writing import FileJob, write_files
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.editable import edit_reason
+from paramtui.core.listing import GHOST
 from paramtui.core.source import Saved
 from paramtui.core.text import bytes_text, safe_text
 from paramtui.errors import ParamtuiError, SavingError
@@ -222,6 +223,7 @@ def _save_converted(
     entries, storages = _entries(edited)
     replaces = _replaced(path, None, over=over)
     notes: list[str] = []
+    added = [entry.name for entry in entries[len(listing) :]]
     if path.endswith(SAFETENSORS):
         from paramtui.checkpoints.safetensors_writing import safetensors_file_job
 
@@ -232,6 +234,8 @@ def _save_converted(
         from paramtui.checkpoints.torch_zip_writing import torch_file_job
 
         job = torch_file_job(path, entries, storages, replaces=replaces)
+        if added:
+            notes.append(f"tied as the header declares: {_some(added)}")
     return _written([job], [None], progress, notes)
 
 
@@ -239,7 +243,9 @@ def _check_convertible(listing: Listing, path: str) -> None:
     suffix = os.path.splitext(listing.target)[1] or ".pt"  # noqa: PTH122
     hint = f"save it as {suffix}, which keeps everything" if not listing.shards else "save it as a directory"
     others = [
-        value for value in listing.values if listing.node_name(value.node).partition(".")[0] != "__metadata__"
+        value
+        for value in listing.values
+        if value.type_name != GHOST and listing.node_name(value.node).partition(".")[0] != "__metadata__"
     ]
     if others and listing.format not in ("safetensors", "safetensors-sharded"):
         names = [listing.node_name(value.node) or value.type_name for value in others]
@@ -260,6 +266,7 @@ def _check_convertible(listing: Listing, path: str) -> None:
 
 
 def _entries(edited: Edited) -> tuple[list[StateEntry], list[StateStorage]]:
+    from paramtui.checkpoints.declared import HEADER
     from paramtui.checkpoints.state_dict import StateEntry, StateStorage
 
     listing, view = edited.source.listing, edited.view
@@ -298,4 +305,9 @@ def _entries(edited: Edited) -> tuple[list[StateEntry], list[StateStorage]]:
                 listing.kind[tensor] == "parameter",
             )
         )
+    for declared in listing.declared:
+        # Left out of the file because it was the same tensor, and needed by who loads the state dict.
+        for ghost in declared.ghosts if declared.by == HEADER else ():
+            name = listing.node_name(listing.values[ghost].node)
+            entries.append(entries[declared.tensor]._replace(name=name))
     return entries, storages

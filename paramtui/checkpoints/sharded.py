@@ -51,7 +51,7 @@ def open_file(file: RandomFile, target: str, watch: Watch | None = None) -> Chec
     if watch is not None:
         watch.outline(weight_map)
     source = _open_shards(target, folder, shards, watch)
-    _compare_with_index(source.listing, weight_map, set(shards))
+    source.complete = _compare_with_index(source.listing, weight_map, set(shards)) and source.complete
     return source
 
 
@@ -74,14 +74,14 @@ def open_directory(target: str, watch: Watch | None = None) -> CheckpointSource:
 
 def _add_beside(source: CheckpointSource, folder: str, name: str) -> None:
     """Lists a file as a block of its own beside what the source lists; if damaged, a warning says so."""
-    from paramtui.checkpoints.registry import open_checkpoint
+    from paramtui.checkpoints.registry import open_part
 
     listing = source.listing
     path = os.path.join(folder, name)  # noqa: PTH118
     if path == listing.target or ROOT in listing.node or any(value.node == ROOT for value in listing.values):
         return
     try:
-        opened = open_checkpoint(path)
+        opened = open_part(path)
     except ParamtuiError as error:
         listing.warnings.append(f"{safe_text(name)}: {safe_text(error.what)}; it is not listed")
         return
@@ -114,6 +114,7 @@ def _open_weights(target: str, names: list[str], watch: Watch | None) -> Checkpo
         missing = _missing_numbers(tensors)
         if missing:
             source.listing.warnings.append(f"shards are missing: {missing}")
+            source.complete = False
         return source
     saved = [name for name in names if name.endswith(_TORCH_SUFFIXES)]
     weights = [name for name in saved if not name.startswith(_BESIDE_WEIGHTS)] or saved
@@ -124,6 +125,7 @@ def _open_weights(target: str, names: list[str], watch: Watch | None) -> Checkpo
         missing = _missing_numbers(weights)
         if missing:
             source.listing.warnings.append(f"shards are missing: {missing}")
+            source.complete = False
         return source
     if weights:
         raise _choice(target, weights, "checkpoints")
@@ -136,9 +138,9 @@ def _open_weights(target: str, names: list[str], watch: Watch | None) -> Checkpo
 
 
 def _single(folder: str, name: str) -> CheckpointSource:
-    from paramtui.checkpoints.registry import open_checkpoint
+    from paramtui.checkpoints.registry import open_part
 
-    return open_checkpoint(os.path.join(folder, name))  # noqa: PTH118
+    return open_part(os.path.join(folder, name))  # noqa: PTH118
 
 
 def _choice(target: str, names: list[str], what: str) -> TargetError:
@@ -182,9 +184,9 @@ def _open_shards(
                         formats.add("safetensors-sharded")
                         listing.shards.append(Shard(first_node, path, "safetensors", []))
                         continue
-                from paramtui.checkpoints.registry import open_checkpoint
+                from paramtui.checkpoints.registry import open_part
 
-                opened = open_checkpoint(path)
+                opened = open_part(path)
                 append_listing(listing, runs, opened, shard)
                 formats.add("torch-sharded")
                 added = opened.listing
@@ -203,10 +205,13 @@ def _open_shards(
             listing.disjoint = False
         listing.shards.append(Shard(len(listing.node_parent), "", "", []))
         add_metadata(listing, metadata)
-    return CheckpointSource(listing, runs)
+    source = CheckpointSource(listing, runs)
+    source.complete = not failures
+    return source
 
 
-def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: set[str]) -> None:
+def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: set[str]) -> bool:
+    """Warns of what only one of them has; returns whether all that the index names is listed."""
     # Not `Listing.names`, which would be kept: an optimizer may yet be listed beside the shards.
     above, keys = listing.node_parent, listing.node_key
     listed = [
@@ -227,6 +232,7 @@ def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: se
             f"{extra:,} tensors of the {len(shards):,} shards are not in the index,"
             f" the first {safe_text(first)}"
         )
+    return not absent
 
 
 def _shard_number(name: str) -> tuple[int, int] | None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from threading import Event
 
     from paramtui.checkpoints.files import RandomFile
+    from paramtui.core.copies import CopySearch
     from paramtui.core.listing import Listing
     from paramtui.core.source import Window
 
@@ -81,11 +83,13 @@ class CheckpointSource:
     Attributes:
         listing: What the checkpoint holds.
         runs: Its runs of bytes, by location.
+        complete: No file that belongs to it is known to be missing or unreadable.
     """
 
     def __init__(self, listing: Listing, runs: list[Run]) -> None:
         self.listing = listing
         self.runs = runs
+        self.complete = True
         listing.reasons.setdefault("gradients", NO_GRADIENTS)
         listing.reasons.setdefault("edit", "opened for reading only")
         listing.reasons.setdefault("statistics", "statistics are not available yet")
@@ -127,3 +131,17 @@ class CheckpointSource:
         import asyncio  # costs 20 ms that listing need not pay
 
         return await asyncio.to_thread(self.read_window, tensor, picks)
+
+    def find_copies(
+        self, progress: Callable[[int, int], None] | None = None, stop: Event | None = None
+    ) -> CopySearch:
+        """See `paramtui.core.copies.find_copies`."""
+        from paramtui.checkpoints.copies import find_copies
+
+        return find_copies(self, progress, stop)
+
+    async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
+        """See `Searchable.copies`."""
+        from paramtui.core.copies import searched
+
+        return await searched(self.find_copies, progress)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from paramtui.core.dtypes import DTYPES
-from paramtui.core.listing import ROOT, Listing, contiguous_stride
+from paramtui.core.geometry import contiguous_stride
+from paramtui.core.listing import ROOT, Listing, Location
 from paramtui.core.text import safe_text
 from paramtui.errors import SavingError
 
@@ -90,6 +91,8 @@ def check_entries(path: str, entries: Sequence[StateEntry], storages: Sequence[S
 def listed(entries: Sequence[StateEntry]) -> Listing:
     """The entries as a listing, by which sharing is found."""
     listing = Listing("", "state-dict")
+    # How long the storages are matters to nobody here.
+    listing.locations = [Location(None, 0)] * (1 + max((entry.storage for entry in entries), default=-1))
     for entry in entries:
         size = DTYPES[entry.dtype].itemsize
         listing.add_tensor(

@@ -344,9 +344,9 @@ def test_names_of_modules_children_are_found(save: Save) -> None:
 
 
 def test_the_names_of_a_module_are_those_of_torch() -> None:
-    from paramtui.core.expressions import _MODULE_NAMES
+    from paramtui.core.expressions import MODULE_NAMES
 
-    assert {name for name in dir(nn.Module()) if name[0] != "_"} <= set(_MODULE_NAMES.split())
+    assert {name for name in dir(nn.Module()) if name[0] != "_"} <= set(MODULE_NAMES.split())
 
 
 def saved_things() -> dict[str, Any]:
