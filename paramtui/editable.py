@@ -9,9 +9,11 @@ from paramtui.core.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import Event
 
     from paramtui.checkpoints.editing import CheckpointEditor
     from paramtui.checkpoints.source import CheckpointSource
+    from paramtui.core.copies import CopySearch
     from paramtui.core.journal import Head
     from paramtui.core.listing import Listing
     from paramtui.core.source import Window
@@ -61,6 +63,16 @@ class EditableCheckpoint:
     async def window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
         """See `Reader.window`."""
         return await (self._editor or self._source).window(tensor, picks)
+
+    def find_copies(
+        self, progress: Callable[[int, int], None] | None = None, stop: Event | None = None
+    ) -> CopySearch:
+        """See `paramtui.core.copies.find_copies`."""
+        return (self._editor or self._source).find_copies(progress, stop)
+
+    async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
+        """See `Searchable.copies`."""
+        return await (self._editor or self._source).copies(progress)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever an editor has
         if name.startswith("_"):

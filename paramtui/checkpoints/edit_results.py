@@ -10,10 +10,11 @@ from paramtui.checkpoints.edit_work import Layout, changed_ranges, covered, lay_
 from paramtui.core.cell_arithmetic import changed as changed_cells
 from paramtui.core.computing import Work
 from paramtui.core.editable import edit_reason
-from paramtui.core.edits import RESET, Initialise, SetCells
+from paramtui.core.edits import RESET, Initialise, SetCells, Tie, Untie
 from paramtui.core.indexing import apply_index, parse_index
 from paramtui.core.lookup import rows_named, tensor_id
 from paramtui.core.raw_cells import cell_begins, overlaps_itself, picked, raw_cells, span, split_picks
+from paramtui.core.runs import FillingRuns
 from paramtui.core.text import safe_text
 from paramtui.core.touching import touched_by
 from paramtui.errors import EditError, ValuesError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from paramtui.core.layers import Recipe
     from paramtui.core.listing import Listing
     from paramtui.core.overlay import Overlay, Piece, State
+    from paramtui.core.runs import ByteRuns
     from paramtui.core.tree import Tree
 
     Ranges = dict[int, list[tuple[int, int, int]]]
@@ -49,16 +51,27 @@ class Result(NamedTuple):
 
 
 class View:
-    """Runs of bytes as they are in one state of an overlay."""
+    """Runs of bytes as they are in one state of an overlay; `base` is another way to those of the files."""
 
-    def __init__(self, source: CheckpointSource, overlay: Overlay, state: State) -> None:
+    def __init__(
+        self, source: CheckpointSource, overlay: Overlay, state: State, base: ByteRuns | None = None
+    ) -> None:
         self._source = source
         self._overlay = overlay
         self._state = state
+        self._base = base
+        self._filling = base if base is not None and isinstance(base, FillingRuns) else None
 
     def read(self, location: int, begin: int, nbytes: int) -> bytes:
         """Bytes of a run, changed ones in place of those of the file."""
-        return self._overlay.read(self._state, location, begin, nbytes)
+        return self._overlay.read(self._state, location, begin, nbytes, self._base)
+
+    def read_into(self, location: int, begin: int, buffer: bytearray) -> None:
+        """As `read`, as many bytes as the buffer has, into it."""
+        if self._filling is not None and location not in self._state:
+            self._filling.read_into(location, begin, buffer)
+        else:
+            buffer[:] = self.read(location, begin, len(buffer))
 
     def big_endian(self, location: int) -> bool:
         """Whether the numbers of a run are big-endian; a tensor without elements may lie in none."""
@@ -135,6 +148,12 @@ class EditMaker:
             EditError, ValuesError, NameLookupError, IndexSyntaxError, UserCodeError, EngineError,
             RunStoppedError: It cannot be carried out.
         """
+        if isinstance(edit, Tie | Untie):
+            raise EditError(
+                "only parameters of a live model can be tied or untied: a checkpoint keeps what it was saved"
+                " with",
+                hint="open the model itself, with the checkpoint as its weights: --weights CHECKPOINT",
+            )
         mark = self._overlay.mark()
         try:
             if isinstance(edit, SetCells):

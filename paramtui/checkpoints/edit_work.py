@@ -19,7 +19,8 @@ from paramtui.errors import EditError, NoRoomError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from paramtui.core.listing import Geometry, Listing
+    from paramtui.core.geometry import Geometry
+    from paramtui.core.listing import Listing
     from paramtui.core.runs import ByteRuns
 
 PIECE: Final = 4 << 20

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.core.catalogue import Catalogue
     from paramtui.core.computing import Computer
+    from paramtui.core.copies import CopySearch
     from paramtui.core.edits import Call, Edit
-    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.geometry import Shape
+    from paramtui.core.listing import Listing
     from paramtui.core.overlay import Kept, State
     from paramtui.core.source import Preview, Saved, Window
     from paramtui.core.tree import Tree
@@ -119,6 +121,23 @@ class CheckpointEditor:
     async def window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
         """See `Reader.window`."""
         return await asyncio.to_thread(self.read_window, tensor, picks)
+
+    def find_copies(
+        self, progress: Callable[[int, int], None] | None = None, stop: threading.Event | None = None
+    ) -> CopySearch:
+        """As `CheckpointSource.find_copies`, of the bytes as they are when it begins."""
+        from paramtui.checkpoints.copies import find_copies
+
+        state = self._state
+        return find_copies(
+            self.source, progress, stop, lambda base: View(self.source, self._overlay, state, base)
+        )
+
+    async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
+        """See `Searchable.copies`."""
+        from paramtui.core.copies import searched
+
+        return await searched(self.find_copies, progress)
 
     # What can be done
 

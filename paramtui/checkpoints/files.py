@@ -88,40 +88,93 @@ class RandomFile:
     ) -> None:
         self.close()
 
-    def read(self, begin: int, nbytes: int) -> bytes:
+    def descriptor(self) -> int:
+        """A descriptor of the caller's own, who closes it: other threads' reads leave it open.
+
+        Raises:
+            TargetError, ValuesError: It cannot be opened any more, or has changed.
+        """
+        return os.dup(self._fd) if self._pinned else self._open()
+
+    def read(self, begin: int, nbytes: int, descriptor: int = -1) -> bytes:
         """Exactly `nbytes` bytes from byte `begin`.
+
+        Args:
+            begin: First byte.
+            nbytes: How many.
+            descriptor: What `descriptor` gave, to read through; -1 for none.
 
         Raises:
             ValuesError: The file ends before, changed, or cannot be read.
         """
-        fd = self._fd if self._fd >= 0 else self._open()
+        if descriptor < 0:
+            descriptor = self._fd
+        fd = descriptor if descriptor >= 0 else self._open()
         try:
             return self._read(fd, begin, nbytes)
         except OSError as error:
             raise ValuesError(os_error_text(error), where=f"{self.path}, byte {begin:,}") from None
         finally:
-            if fd != self._fd:
+            if fd != descriptor:
                 os.close(fd)
 
-    def _read(self, fd: int, begin: int, nbytes: int) -> bytes:
+    def read_into(self, begin: int, buffer: bytearray, descriptor: int) -> None:
+        """As `read`, as many bytes as the buffer has, into it.
+
+        Args:
+            begin: First byte.
+            buffer: Where to.
+            descriptor: What `descriptor` gave.
+
+        Raises:
+            ValuesError: As `read`.
+        """
+        nbytes = len(buffer)
+        self._check_end(begin, nbytes)
+        view = memoryview(buffer)
+        at = 0
+        try:
+            while at < nbytes:
+                count = _fill(descriptor, view[at : at + _MAX_READ], begin + at)
+                if not count:
+                    raise self._cut(begin + at)
+                at += count
+        except OSError as error:
+            raise ValuesError(os_error_text(error), where=f"{self.path}, byte {begin:,}") from None
+
+    def _check_end(self, begin: int, nbytes: int) -> None:
         if begin + nbytes > self.nbytes:
             raise ValuesError(
                 f"ends at byte {self.nbytes:,}; {nbytes:,} bytes from byte {begin:,} are not there",
                 where=self.path,
             )
+
+    def _cut(self, begin: int) -> ValuesError:
+        return ValuesError(
+            f"was cut while it was read: byte {begin:,} is gone", where=self.path, hint="open it again"
+        )
+
+    def _read(self, fd: int, begin: int, nbytes: int) -> bytes:
+        self._check_end(begin, nbytes)
         parts: list[bytes] = []
         left = nbytes
         while left:
             part = os.pread(fd, min(left, _MAX_READ), begin + nbytes - left)
             if not part:
-                raise ValuesError(
-                    f"was cut while it was read: byte {begin + nbytes - left:,} is gone",
-                    where=self.path,
-                    hint="open it again",
-                )
+                raise self._cut(begin + nbytes - left)
             parts.append(part)
             left -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _fill(descriptor: int, view: memoryview, begin: int) -> int:
+    """Reads into a buffer as far as the system goes at once; gives how many bytes it was."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [view], begin)
+    # Not every macOS has it.
+    part = os.pread(descriptor, len(view), begin)
+    view[: len(part)] = part
+    return len(part)
 
 
 def os_error_text(error: OSError) -> str:

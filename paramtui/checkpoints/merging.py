@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paramtui.core.listing import ROOT, Extra, Geometry, Listing, Location, Quantizer
+from paramtui.core.geometry import Extra, Geometry, Quantizer
+from paramtui.core.listing import ROOT, Listing, Location
 from paramtui.core.text import safe_text
 
 if TYPE_CHECKING:

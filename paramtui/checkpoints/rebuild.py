@@ -23,7 +23,7 @@ from paramtui.checkpoints.tensor_spec import (
     sizes,
 )
 from paramtui.core.dtypes import DTYPES, ITEMSIZE, PACKED, storage_nbytes
-from paramtui.core.listing import contiguous_stride
+from paramtui.core.geometry import contiguous_stride
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

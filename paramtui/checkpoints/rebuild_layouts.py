@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs, Record
 from paramtui.checkpoints.tensor_spec import MalformedError, TensorSpec, sizes
-from paramtui.core.listing import Geometry, Quantizer, Shape
+from paramtui.core.geometry import Geometry, Quantizer, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.source import CheckpointSource, FileRun, Run
 from paramtui.core.dtypes import DTYPES, storage_nbytes
-from paramtui.core.listing import ITEM, ROOT, Extra, Listing, Location, Value, contiguous_stride
+from paramtui.core.geometry import Extra, contiguous_stride
+from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
 from paramtui.errors import FormatError
 

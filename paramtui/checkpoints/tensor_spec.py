@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from paramtui.checkpoints.inert_objects import GlobalRef, PersistentRef, Record
 from paramtui.core.dtypes import DTYPES
-from paramtui.core.listing import Extra, Geometry
+from paramtui.core.geometry import Extra, Geometry
 
 if TYPE_CHECKING:
-    from paramtui.core.listing import Shape
+    from paramtui.core.geometry import Shape
 
 STORAGE_CLASSES: dict[str, str | None] = {
     "DoubleStorage": "float64",

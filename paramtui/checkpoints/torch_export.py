@@ -13,7 +13,8 @@ from paramtui.checkpoints.safetensors import parse_strict
 from paramtui.checkpoints.source import CheckpointSource, Run
 from paramtui.checkpoints.zip_directory import RecordRun, ZipDirectory
 from paramtui.core.dtypes import ITEMSIZE, storage_nbytes
-from paramtui.core.listing import ITEM, ROOT, Extra, Listing, Location, Value
+from paramtui.core.geometry import Extra
+from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
 
 if TYPE_CHECKING:

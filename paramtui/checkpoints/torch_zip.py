@@ -16,12 +16,13 @@ from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run
 from paramtui.checkpoints.tensor_spec import MalformedError, StorageRef
 from paramtui.checkpoints.zip_directory import DEFLATED, STORED, RecordRun, ZipDirectory
 from paramtui.core.gc_pause import paused_gc
-from paramtui.core.listing import Geometry, Listing, Location
+from paramtui.core.listing import Listing, Location
 from paramtui.core.text import safe_text
 from paramtui.errors import FormatError, ParamtuiError, ValuesError
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.files import RandomFile
+    from paramtui.core.geometry import Geometry
 
 MAX_PICKLE: Final = 1 << 30
 

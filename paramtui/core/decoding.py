@@ -74,13 +74,21 @@ def decode(raw: npt.NDArray[np.uint8], dtype: str, *, big_endian: bool = False) 
         high = data.view(order + "u2").reshape(lead).astype(np.uint32) << np.uint32(16)
         return high.view(np.float32)
     if dtype == "complex32":
-        halves = data.view(order + "f2").astype(np.float32)
-        return halves.view(np.complex64).reshape(lead)
+        halves = data.view(order + "f2")
+        # What NumPy makes of NaN depends on the machine: its bits are moved one by one.
+        wide = np.where(np.isnan(halves), _wide_nan(data.view(order + "u2")), halves.astype(np.float32))
+        return wide.view(np.complex64).reshape(lead)
     if dtype == "float4_e2m1fn_x2":
         pairs = data.reshape(lead)
         table = _float4_table()
         return np.stack([table[pairs & 15], table[pairs >> 4]], axis=-1)
     return _small_float_table(dtype)[data.reshape(lead)]
+
+
+def _wide_nan(halves: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Patterns of 16 bits that are NaN as float32 with the same sign and payload."""
+    bits = halves.astype(np.uint32)
+    return ((bits & 0x8000) << 16 | 0x7F800000 | (bits & 0x3FF) << 13).view(np.float32)
 
 
 def unpack(packed: npt.NDArray[np.uint8], places: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.uint8]:
@@ -112,7 +120,11 @@ def _small_float_table(dtype: str) -> npt.NDArray[np.float32]:
         elif kind == "ieee" and exponent == (1 << exponent_bits) - 1:
             number = float("nan") if mantissa else float("inf")
         numbers.append(sign * number)
-    return np.array(numbers, np.float32)
+    table = np.array(numbers, np.float32)
+    # Patterns that are all NaN stay apart: the sign and the payload say which of them it was.
+    codes = np.arange(256, dtype=np.uint32)
+    tagged = (codes >> 7) << 31 | 0x7FC00000 | codes & 0x7F
+    return np.where(np.isnan(table), tagged.view(np.float32), table)
 
 
 @cache

@@ -68,27 +68,38 @@ class Overlay:
 
     # Reading
 
-    def read(self, state: State, location: int, begin: int, nbytes: int) -> bytes:
-        """Exactly `nbytes` bytes from byte `begin` of a run, as they are in a state."""
+    def read(
+        self, state: State, location: int, begin: int, nbytes: int, base: ByteRuns | None = None
+    ) -> bytes:
+        """Exactly `nbytes` bytes from byte `begin` of a run, as they are in a state.
+
+        Args:
+            state: Which.
+            location: The run.
+            begin: First byte.
+            nbytes: How many.
+            base: Another way to what lies below.
+        """
+        base = base if base is not None else self._base
         table = state.get(location)
         if table is None or not len(table):
-            return self._base.read(location, begin, nbytes)
+            return base.read(location, begin, nbytes)
         end = begin + nbytes
         first = int(np.searchsorted(table[:, 1], begin, "right"))
         last = int(np.searchsorted(table[:, 0], end, "left"))
         if first >= last:
-            return self._base.read(location, begin, nbytes)
+            return base.read(location, begin, nbytes)
         out = bytearray()
         at = begin
         for low, high, file, position in table[first:last].tolist():
             if low > at:
-                out += self._base.read(location, at, low - at)
+                out += base.read(location, at, low - at)
                 at = low
             stop = min(high, end)
             out += self._pread(file, position + at - low, stop - at)
             at = stop
         if at < end:
-            out += self._base.read(location, at, end - at)
+            out += base.read(location, at, end - at)
         return bytes(out)
 
     def _pread(self, file: int, position: int, nbytes: int) -> bytes:

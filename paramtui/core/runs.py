@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class ByteRuns(Protocol):
@@ -16,3 +16,11 @@ class ByteRuns(Protocol):
 
     def nbytes(self, location: int) -> int:
         """Length of a run."""
+
+
+@runtime_checkable
+class FillingRuns(ByteRuns, Protocol):
+    """Runs whose bytes can be laid where others lay: fresh memory each time costs more than reading."""
+
+    def read_into(self, location: int, begin: int, buffer: bytearray) -> None:
+        """As `read`, as many bytes as the buffer has, into it."""

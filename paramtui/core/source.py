@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from paramtui.core.catalogue import Catalogue
+    from paramtui.core.copies import CopySearch
     from paramtui.core.edits import Call, Edit
+    from paramtui.core.geometry import Shape
     from paramtui.core.gradients import Gradients
     from paramtui.core.history import History
-    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.listing import Listing
     from paramtui.core.summary import Summary
 
 
@@ -52,6 +54,22 @@ class Reader(Protocol):
 
         Raises:
             ValuesError: The values cannot be read; the message says why.
+        """
+
+
+@runtime_checkable
+class Searchable(Reader, Protocol):
+    """A source that can tell which of its tensors hold equal bits without sharing memory."""
+
+    async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
+        """Finds them; cancelling the task ends the search.
+
+        Args:
+            progress: Is told bytes done and bytes in all as far as is known, from any thread.
+
+        Raises:
+            RunStoppedError: It was stopped.
+            EngineError: The process that holds the model has ended.
         """
 
 

@@ -48,6 +48,7 @@ class EngineSource(EditingMixin):
         self._journal: list[tuple[str, dict[str, object]]] = []
         self.history = History()
         self.environment: dict[str, str] = {}
+        self._searching = {}
         self._engine, self._opening = self._begin()
 
     def _begin(self) -> tuple[Engine, Future[Message]]:

@@ -22,6 +22,7 @@ from paramtui.core.catalogue import plain_catalogue
 from paramtui.core.edits import call_from, edit_from
 from paramtui.core.model_target import ModelOptions, ModelTarget
 from paramtui.core.plain import gradient_lines, listing_lines, plain_window
+from paramtui.core.plain_copies import plain_copies
 from paramtui.core.plain_edits import plain_preview, work_from
 from paramtui.engine.protocol import Channel, ChannelClosedError, plain_error
 from paramtui.errors import EngineError, ParamtuiError, RunStoppedError, UserCodeError
@@ -70,6 +71,8 @@ class Server:
         self._looking = threading.Lock()
         self._changing = False
         self._aside: list[_Job] = []
+        # Searches that are asked for or run, by the client's number.
+        self._searches: dict[int, threading.Event] = {}
         self._calls: dict[str, Callable[..., tuple[Any, bytes]]] = {
             "open": self._open,
             "backward": self._backward,
@@ -81,6 +84,7 @@ class Server:
             "redo": lambda: self._result(self._model.redo()),
             "preview": self._preview,
             "save": self._save,
+            "copies": self._copies,
             "catalogue": self._catalogue,
             "trial": self._trial,
             "compute": self._compute,
@@ -225,6 +229,15 @@ class Server:
 
         return list(self._model.save(path, over=over, progress=progress)), b""
 
+    def _copies(self, token: int) -> tuple[Any, bytes]:
+        def progress(done: int, total: int) -> None:
+            self._send({"event": "progress", "words": f"{done} {total} {token}"})
+
+        try:
+            return plain_copies(self._model.copies(progress, self._searches[token])), b""
+        finally:
+            self._searches.pop(token, None)
+
     def _initializers(self, files: list[str]) -> Available:
         """Those of a process without a model."""
         if self._found is None:
@@ -260,11 +273,18 @@ class Server:
             except ChannelClosedError:
                 self._end()
             call, arguments = str(message.get("call")), message.get("arguments") or {}
+            if call == "copies":
+                self._searches[int(arguments["token"])] = threading.Event()
             if call in self._calls:
                 self._jobs.put(_Job(int(message["id"]), call, arguments))
             elif call == "interrupt":
                 self._interrupt()
                 self._send({"id": message["id"], "result": self._running})
+            elif call == "stop_copies":
+                found = self._searches.get(int(arguments["token"]))
+                if found is not None:
+                    found.set()
+                self._send({"id": message["id"], "result": None})
             elif call in ("window", "gradient_window"):
                 self._look(_Job(int(message["id"]), call, arguments))
 

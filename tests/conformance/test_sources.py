@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from paramtui.core.comparing import compare
 from paramtui.core.gradients import FROZEN, NOT_YET, UNREACHED
-from paramtui.core.source import Differentiable, Editor
+from paramtui.core.source import Differentiable, Editor, Searchable
 from paramtui.errors import ParamtuiError, ValuesError
 from tests.conformance.sources import KINDS, devices, opened
 
@@ -106,6 +107,41 @@ async def test_what_cannot_be_read_says_so(held: Any) -> None:
         await source.window(cube, (range(2),))
     with pytest.raises(ParamtuiError):
         await source.window(cube, ([0], [0], [99]))
+
+
+async def test_copies_are_tensors_with_the_same_bytes_in_other_memory(held: Any) -> None:
+    source, model = held
+    names, wanted = source.listing.names, tensors(source, model)
+    assert isinstance(source, Searchable)
+    found = await source.copies(None)
+    alike: dict[Any, dict[int, str]] = {}
+    for name in names:
+        tensor = wanted[name].detach()
+        if tensor.layout == torch.strided and tensor.numel():
+            flat = torch.empty(tensor.numel(), dtype=tensor.dtype).copy_(tensor.reshape(-1))
+            key = tensor.dtype, tensor.shape, flat.view(torch.uint8).numpy().tobytes()
+            alike.setdefault(key, {}).setdefault(tensor.data_ptr(), name)
+    expected = {frozenset(places.values()) for places in alike.values() if len(places) > 1}
+    assert {frozenset(names[member] for member in group.members) for group in found.groups} == expected
+    ones = {group.constant for group in found.groups if names.index("norm.weight") in group.members}
+    assert ones == {"1"}
+    assert [names[tensor] for tensor, _ in found.skipped] == ["sparse"]
+
+
+async def test_two_tensors_compare_as_torch_says(held: Any) -> None:
+    source, model = held
+    names, wanted = source.listing.names, tensors(source, model)
+    for one, other in (
+        ("embed.weight", "head.weight"),
+        ("norm.weight", "norm.running_var"),
+        ("as_float64", "as_bfloat16"),
+    ):
+        found = await compare(source, names.index(one), names.index(other))
+        here, there = wanted[one].detach().cpu().double(), wanted[other].detach().cpu().double()
+        assert found.different == int((here != there).sum())
+        assert (found.verdict == "same memory") == (wanted[one] is wanted[other])
+        amounts = (here - there).abs()
+        assert (found.largest.amount if found.largest else 0.0) == amounts.max().item()
 
 
 def test_what_a_source_cannot_do_is_said_in_words(held: Any) -> None:
