@@ -75,7 +75,27 @@ class SetCells(NamedTuple):
     number: Number
 
 
-Edit: TypeAlias = Initialise | ApplyFunction | SetCells
+class Tie(NamedTuple):
+    """``net[4].weight = net[2].weight``: the parameter `tensor` becomes the very parameter that `to` is.
+
+    What else holds the parameter that stood there, such as an optimizer, keeps that one.
+    """
+
+    tensor: str
+    to: str
+
+
+class Untie(NamedTuple):
+    """``net[4].weight = nn.Parameter(net[4].weight.detach().clone())``: each gets memory of its own.
+
+    One after the other: one that shares memory with nothing any more, since those before it have left, stays
+    as it is.
+    """
+
+    tensors: tuple[str, ...]
+
+
+Edit: TypeAlias = Initialise | ApplyFunction | SetCells | Tie | Untie
 
 
 def same_edit(one: Edit, other: Edit) -> bool:
@@ -220,6 +240,10 @@ def plain_edit(edit: Edit) -> dict[str, object]:
         }
     if isinstance(edit, ApplyFunction):
         return {"do": "apply", "block": edit.block, "call": plain_call(edit.call), "seed": edit.seed}
+    if isinstance(edit, Tie):
+        return {"do": "tie", "tensor": edit.tensor, "to": edit.to}
+    if isinstance(edit, Untie):
+        return {"do": "untie", "tensors": list(edit.tensors)}
     places: dict[str, int] = {}
     calls: list[dict[str, object]] = []
     steps: list[list[object]] = []
@@ -246,6 +270,10 @@ def edit_from(plain: Mapping[str, Any]) -> Edit:
             return SetCells(str(plain["tensor"]), str(plain["cells"]), str(plain["operator"]), number)
         if kind == "apply":
             return ApplyFunction(str(plain["block"]), call_from(plain["call"]), _seed_from(plain))
+        if kind == "tie":
+            return Tie(str(plain["tensor"]), str(plain["to"]))
+        if kind == "untie":
+            return Untie(_names_from(plain))
         if kind == "initialise":
             calls = [call_from(call) for call in plain["calls"]]
             # From the front only: a negative place is damage, not the last but one.
@@ -255,6 +283,13 @@ def edit_from(plain: Mapping[str, Any]) -> Edit:
     except (LookupError, TypeError, ValueError, SyntaxError, AttributeError, ArithmeticError, *_TOO_DEEP):
         raise EditError("is no record of a change: something in it is missing or of another type") from None
     raise EditError(f"is no record of a change: nothing is called {safe_text(str(kind), 40)!r}")
+
+
+def _names_from(plain: Mapping[str, Any]) -> tuple[str, ...]:
+    names = plain["tensors"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError
+    return tuple(names)
 
 
 def _seed_from(plain: Mapping[str, Any]) -> int:
@@ -269,7 +304,7 @@ def _seed_from(plain: Mapping[str, Any]) -> int:
 
 def calls_of(edit: Edit) -> list[Call]:
     """The different calls of an edit, in order."""
-    if isinstance(edit, SetCells):
+    if isinstance(edit, SetCells | Tie | Untie):
         return []
     if isinstance(edit, ApplyFunction):
         return [edit.call]
@@ -291,6 +326,12 @@ def edit_text(edit: Edit) -> str:
         return f"{shown_name(edit.tensor)}[{cells}] {operator} {literal_text(edit.number)}"
     if isinstance(edit, ApplyFunction):
         return f"{safe_text(edit.block) or 'whole network'}.apply({edit.call.text}), seed {edit.seed}"
+    if isinstance(edit, Tie):
+        return f"{shown_name(edit.tensor)} tied to {shown_name(edit.to)}"
+    if isinstance(edit, Untie):
+        if len(edit.tensors) == 1:
+            return f"{shown_name(edit.tensors[0])} has memory of its own"
+        return f"{len(edit.tensors):,} tensors have memory of their own"
     names = [step.tensor for step in edit.steps]
     where = shown_name(names[0]) if len(names) == 1 else f"{len(names):,} tensors"
     return f"{joined(call.text for call in calls_of(edit))} on {where}, seed {edit.seed}"

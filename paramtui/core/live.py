@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from paramtui.core.listing import Shape
+    from paramtui.core.geometry import Shape
 
 
 class WeightsReport(NamedTuple):
@@ -36,9 +36,12 @@ class LiveFacts:
         device: Device of each tensor, by id.
         is_leaf: Whether autograd sees it as a leaf, by id.
         persistent: Whether the state dict holds it, by id; parameters always are.
+        same: Smallest id of those that are the very same tensor object, by id: other objects may lie in the
+            same memory.
         text: What ``extra_repr()`` of a module says, by node.
         training: Whether a module is in training mode, by node.
         repeats: Modules that are listed elsewhere too, or hold themselves, in words, by node.
+        replaced: Nodes at which another module stands than when the model was listed first.
         notes: What did not go as asked with a tensor, by id.
         built: How the model was made, in words.
         command: Words of the command line besides the target that give the same model; None where no
@@ -56,6 +59,8 @@ class LiveFacts:
         "notes",
         "persistent",
         "repeats",
+        "replaced",
+        "same",
         "seed",
         "setup",
         "text",
@@ -69,9 +74,11 @@ class LiveFacts:
         self.device: list[str] = []
         self.is_leaf: list[bool] = []
         self.persistent: list[bool] = []
+        self.same: list[int] = []
         self.text: dict[int, str] = {}
         self.training: dict[int, bool] = {}
         self.repeats: dict[int, str] = {}
+        self.replaced: list[int] = []
         self.notes: dict[int, str] = {}
         self.weights: WeightsReport | None = None
         self.command: list[str] | None = None

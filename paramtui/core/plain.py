@@ -10,8 +10,9 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
+from paramtui.core.geometry import Extra, Geometry
 from paramtui.core.gradients import Figures, Gradients
-from paramtui.core.listing import Extra, Geometry, Listing, Location, Value
+from paramtui.core.listing import Listing, Location, Value
 from paramtui.core.live import LiveFacts, WeightsReport
 from paramtui.core.source import Window
 
@@ -36,7 +37,7 @@ _COLUMNS: Final = (
     "modules",
     "warnings",
 )
-_LIVE_COLUMNS: Final = ("type_name", "device", "is_leaf", "persistent")
+_LIVE_COLUMNS: Final = ("type_name", "device", "is_leaf", "persistent", "same", "replaced")
 _LIVE_MAPS: Final = ("text", "training", "repeats", "notes")
 
 

@@ -6,19 +6,20 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from paramtui.core.edits import RESET, ApplyFunction, Call, Initialise, SetCells, calls_of, edit_text
+from paramtui.core.edits import RESET, Call, Initialise, SetCells, Tie, Untie, calls_of, edit_text
 from paramtui.core.edits import literal_text as number_text
 from paramtui.core.expressions import MODEL, expression
 from paramtui.core.indexing import parse_index
 from paramtui.core.literals import is_name, literal_text
 from paramtui.core.lookup import tensor_id
+from paramtui.core.script_rewiring import NAMES, OWN_MODULE, Rewiring
 from paramtui.errors import EditError
 from paramtui.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from paramtui.core.edits import Edit
+    from paramtui.core.edits import ApplyFunction
     from paramtui.core.history import Change
     from paramtui.core.indexing import Index
     from paramtui.core.listing import Listing
@@ -34,6 +35,7 @@ _LITERAL: Final = re.compile(r'("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 _TAKEN: Final = frozenset(
     {"bare", "block", "complex", "entry_points", "float", "getattr", "iter", "module", MODEL, "next", "nn"}
     | {"numpy", "random", "runpy", "safetensors", "sys", "torch", "type", "vars", RESET}
+    | NAMES
 )
 
 # Larger integers cannot be assigned, but filled in.
@@ -80,7 +82,7 @@ class _Script:
         for place, change in enumerate(changes, 1):
             body += ["", f"# {place}. {edit_text(change.edit)}"]
             try:
-                body += self._lines(change.edit, blocks.get(change.number, ()))
+                body += self._lines(change, blocks.get(change.number, ()))
             except EditError as error:
                 raise EditError(f"change {place} cannot be written as a script: {error}") from None
         lines = [f"# Made by paramtui {__version__}: the changes of a session, with plain torch."]
@@ -141,9 +143,15 @@ class _Script:
 
     # Changes
 
-    def _lines(self, edit: Edit, block: Sequence[str]) -> list[str]:
+    def _lines(self, change: Change, block: Sequence[str]) -> list[str]:
+        edit = change.edit
         if isinstance(edit, SetCells):
             return [self._assignment(self._named(edit.tensor), edit)]
+        if isinstance(edit, Tie):
+            lines = Rewiring(self._tree)
+            return [lines.tied(tensor_id(self._listing, edit.tensor), self._named(edit.to))]
+        if isinstance(edit, Untie):
+            return self._untied(edit, change.tensors)
         out = [f"torch.manual_seed({edit.seed})"]
         if any(call.source for call in calls_of(edit)):
             # What may draw from the others too.
@@ -152,6 +160,16 @@ class _Script:
         if isinstance(edit, Initialise):
             return [*out, *(self._step(self._named(step.tensor), step.call) for step in edit.steps)]
         return self._applied(edit, out, block)
+
+    def _untied(self, edit: Untie, untied: Sequence[int]) -> list[str]:
+        """Lines for those of the named tensors that it gave memory of their own, in the same order."""
+        lines = Rewiring(self._tree)
+        named = dict.fromkeys(tensor_id(self._listing, name) for name in edit.tensors)
+        out = [line for tensor in named if tensor in untied for line in lines.untied(tensor)]
+        self._imports.update(dict.fromkeys(lines.imports))
+        if lines.needs_own_module and OWN_MODULE[0] not in self._setup:
+            self._setup += OWN_MODULE
+        return out
 
     @staticmethod
     def _assignment(reach: str, edit: SetCells) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from paramtui.core.editable import edit_reason
-from paramtui.core.edits import ApplyFunction, SetCells
+from paramtui.core.edits import ApplyFunction, SetCells, Tie, Untie
 from paramtui.core.indexing import apply_index, parse_index
 from paramtui.core.lookup import tensor_id
 from paramtui.core.raw_cells import overlaps_itself, picked
@@ -14,12 +14,14 @@ from paramtui.core.touching import touched_by
 from paramtui.errors import EditError, NoRoomError, RunStoppedError, UserCodeError
 from paramtui.models.cell_setting import set_cells
 from paramtui.models.initializers import initialise, module_function
+from paramtui.models.kept import KeptNumbers
 from paramtui.models.new_numbers import keep_numbers
 from paramtui.models.shield import stoppable
 from paramtui.models.snapshots import Region, Snapshot, byte_span, places_of, regions_of, storage_of
 from paramtui.models.state_guard import kept_random_state, kept_settings, seed_all
 from paramtui.models.structure import Structure
 from paramtui.models.tensor_cells import pick_cells
+from paramtui.models.tying import rewiring
 from paramtui.models.user_code import user_code
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from paramtui.core.edits import Edit, Initialise
     from paramtui.core.indexing import Selection
     from paramtui.models.initializers import Available
+    from paramtui.models.kept import Kept
     from paramtui.models.module_listing import ModuleListing
 
 
@@ -39,14 +42,14 @@ class Done(NamedTuple):
     Attributes:
         edit: Which.
         tensors: Ids of all tensors whose memory changed.
-        memory: The storage of each of these; 0 where one has none.
         kept: What it overwrote; None where that was not kept.
+        rewired: Whether other objects stand in the model now, and not other numbers in the same ones.
     """
 
     edit: Edit
     tensors: tuple[int, ...]
-    memory: tuple[int, ...]
-    kept: Snapshot | None
+    kept: Kept | None
+    rewired: bool = False
 
     def take_back(self) -> None:
         """Puts back what it overwrote, for good."""
@@ -58,15 +61,6 @@ class Done(NamedTuple):
         """Lets go of what it overwrote."""
         if self.kept is not None:
             self.kept.close()
-
-
-def memory_of(listed: ModuleListing, tensors: Iterable[int]) -> tuple[int, ...]:
-    """The storage of each tensor, as a number that no other has; 0 where one has none."""
-    found = []
-    for tensor in tensors:
-        memory = storage_of(listed.tensors[tensor]) if tensor < len(listed.tensors) else None
-        found.append(0 if memory is None else int(memory.untyped_storage()._cdata))  # noqa: SLF001
-    return tuple(found)
 
 
 def carry_out(listed: ModuleListing, found: Available | None, edit: Edit, *, without_undo: bool) -> Done:
@@ -84,6 +78,8 @@ def carry_out(listed: ModuleListing, found: Available | None, edit: Edit, *, wit
         UserCodeError: A custom initialiser failed.
         RunStoppedError: The person stopped it.
     """
+    if isinstance(edit, Tie | Untie):
+        return _rewire(listed, edit)
     work = _Work(listed, found, without_undo=without_undo)
     try:
         if isinstance(edit, ApplyFunction):
@@ -95,7 +91,17 @@ def carry_out(listed: ModuleListing, found: Available | None, edit: Edit, *, wit
     except BaseException as error:  # noqa: BLE001  whatever it is, it is told once all is as it was
         work.take_back()
         raise work.told(error) from None
-    return Done(edit, tensors, memory_of(listed, tensors), work.kept)
+    return Done(edit, tensors, None if work.kept is None else KeptNumbers(work.kept, listed, tensors))
+
+
+def _rewire(listed: ModuleListing, edit: Tie | Untie) -> Done:
+    """Ties or unties; what it replaces is always kept, which takes no room but what it took before."""
+    try:
+        made = stoppable(lambda: rewiring(listed, edit))
+    except KeyboardInterrupt:
+        raise RunStoppedError("stopped: all is as it was") from None
+    made.swap()
+    return Done(edit, made.tensors, made, rewired=True)
 
 
 class _Work:

@@ -8,11 +8,11 @@ import torch
 
 from paramtui.core.digest import digest, digested
 from paramtui.core.editable import edit_reason
-from paramtui.core.edits import SetCells, edit_text
+from paramtui.core.edits import ApplyFunction, Initialise, Tie, Untie, edit_text
 from paramtui.core.previewing import Figures
 from paramtui.core.raw_cells import split_picks
 from paramtui.errors import EditError, RunStoppedError
-from paramtui.models.carrying_out import Done, carry_out, memory_of
+from paramtui.models.carrying_out import Done, carry_out
 from paramtui.models.initializers import Initializers, trial
 from paramtui.models.shield import stoppable
 from paramtui.models.snapshots import copied
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from paramtui.core.catalogue import Catalogue
     from paramtui.core.edits import Call, Edit
-    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.geometry import Shape
+    from paramtui.core.listing import Listing
     from paramtui.core.source import Preview
     from paramtui.models.initializers import Available
     from paramtui.models.module_listing import ModuleListing
@@ -42,12 +43,14 @@ class Applied(NamedTuple):
         tensors: Ids of all tensors whose memory changed.
         digest: Of them afterwards; empty for one that was taken back or done again.
         said: What to tell the person.
+        rewired: Whether other objects stand in the model now: it has been listed anew.
     """
 
     edit: Edit
     tensors: tuple[int, ...]
     digest: str
     said: str
+    rewired: bool
 
 
 class _Pending(NamedTuple):
@@ -70,12 +73,20 @@ class ModelEditor:
 
     Args:
         listed: Gives the model's listing with its objects; it may be listed anew.
+        relist: Lists the model anew.
         device: Where the model is.
         files: Python files of custom initialisers.
     """
 
-    def __init__(self, listed: Callable[[], ModuleListing], device: str, files: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        listed: Callable[[], ModuleListing],
+        relist: Callable[[], None],
+        device: str,
+        files: Sequence[str] = (),
+    ) -> None:
         self._listed = listed
+        self._relist = relist
         self._device = device
         self._initializers = Initializers(files, device)
         self._done: list[Done] = []
@@ -105,9 +116,13 @@ class ModelEditor:
             self._listed(), found, edit, without_undo=without_undo
         )
         try:
+            if done.rewired:
+                self._list_rewired()
             told = _stopped_whole(lambda: self._digest(edit, done.tensors))
         except BaseException:
             done.take_back()
+            if done.rewired:
+                self._relist()
             raise
         for dropped in self._undone:
             dropped.forget()
@@ -119,11 +134,24 @@ class ModelEditor:
         self._done.append(done)
         self._count(done)
         said = edit_text(edit) + ("" if done.tensors else ": nothing was changed")
-        return Applied(edit, done.tensors, told, said)
+        return Applied(edit, done.tensors, told, said, done.rewired)
+
+    def _list_rewired(self) -> None:
+        """Lists the model anew; ids and names must be those that they were."""
+        before = self._listing
+        self._relist()
+        after = self._listing
+        if (before.node, before.node_parent, before.node_key) != (
+            after.node,
+            after.node_parent,
+            after.node_key,
+        ):
+            raise EditError("modules that hold themselves would be listed at other places by this")
 
     def _found_for(self, edit: Edit) -> Available | None:
         """The initialisers, where an edit needs them: the files of a person's own may have changed."""
-        return None if isinstance(edit, SetCells) else _stopped_whole(self._initializers.current)
+        needed = isinstance(edit, Initialise | ApplyFunction)
+        return _stopped_whole(self._initializers.current) if needed else None
 
     def _from_preview(self, edit: Edit, found: Available | None) -> Done | None:
         pending, self._pending = self._pending, None
@@ -156,19 +184,21 @@ class ModelEditor:
         done = there[-1]
         self._exchange(done)
         here.append(there.pop())
+        if done.rewired:
+            self._relist()
         self._count(done)
-        return Applied(done.edit, done.tensors, "", f"{words}: {edit_text(done.edit)}")
+        return Applied(done.edit, done.tensors, "", f"{words}: {edit_text(done.edit)}", done.rewired)
 
     def _exchange(self, done: Done) -> None:
         if done.kept is None or done.kept.closed:
             raise EditError("what this change overwrote was not kept")
-        if memory_of(self._listed(), done.tensors) != done.memory:
-            raise EditError("the tensors that this changed have been replaced since by others")
+        done.kept.check(self._listed())
         done.kept.swap()
 
     def _count(self, done: Done) -> None:
         """Tells autograd: what it has saved of these tensors for a backward pass is no longer there."""
-        for number in done.tensors:
+        # Tensors whose place another took have kept their numbers.
+        for number in () if done.rewired else done.tensors:
             tensor = self._listed().tensors[number]
             if not tensor.is_inference():
                 torch.autograd.graph.increment_version(tensor)
@@ -188,7 +218,14 @@ class ModelEditor:
             tensor: Of which to give cells; None for none.
             picks: Which cells.
             window: Reads them.
+
+        Raises:
+            EditError: It cannot be made, or changes no numbers that could be looked at.
         """
+        if isinstance(edit, Tie | Untie):
+            raise EditError(
+                "tying and untying is done at once, and can be undone: there is nothing to look at before"
+            )
         self._forget_pending()
         found = self._found_for(edit)
         before = window(tensor, picks) if tensor is not None else None

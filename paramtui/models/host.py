@@ -25,10 +25,12 @@ from paramtui.models.weights_state import WeightsState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import Event
 
     import torch
     from torch import nn
 
+    from paramtui.core.copies import CopySearch
     from paramtui.core.edits import Edit
     from paramtui.core.gradients import Figures
     from paramtui.core.listing import Listing
@@ -63,7 +65,8 @@ class ModuleHost:
         self._last: tuple[float | None, str, str, int | None] = (None, "", "", None)
         self._weights: WeightsState | None = None
         self._figures: dict[int, Figures] = {}
-        self.editor = ModelEditor(lambda: self.listed, options.device, options.init_files)
+        self._first: dict[int, nn.Module] = {}
+        self.editor = ModelEditor(lambda: self.listed, self._list, options.device, options.init_files)
         self._list()
 
     def _list(self) -> None:
@@ -71,6 +74,10 @@ class ModuleHost:
         facts.command = self._options.words() if self._code else None
         self.listed = list_module(self.model, self._target, facts)
         self._owners = parameter_owners(self.listed)
+        self._first = self._first or self.listed.modules
+        facts.replaced = [
+            node for node, module in self.listed.modules.items() if self._first.get(node) is not module
+        ]
         listing = self.listed.listing
         if self._weights is not None:
             self._weights.annotate(self.listed)
@@ -205,12 +212,14 @@ class ModuleHost:
         return whole(lambda: self._edited(self.editor.redo()))
 
     def _edited(self, applied: Applied) -> Outcome:
-        """What to tell of an edit, which changes numbers alone: the listing is as it was."""
-        touched = None if isinstance(applied.edit, ApplyFunction) else set(applied.tensors)
+        """What to tell of an edit; the listing is as it was where it changes numbers alone."""
+        every = applied.rewired or isinstance(applied.edit, ApplyFunction)
+        touched = None if every else set(applied.tensors)
         # The change counts, whatever becomes of its figures.
         with suppress(Exception):
             self._measure(touched)
-        return Outcome(self._known_gradients(), None, applied.said, applied.tensors, applied.digest)
+        listing = self.listing if applied.rewired else None
+        return Outcome(self._known_gradients(), listing, applied.said, applied.tensors, applied.digest)
 
     def preview(self, edit: Edit, tensor: int | None, picks: Sequence[Sequence[int]]) -> Preview:
         """See `Editor.preview`."""
@@ -221,6 +230,12 @@ class ModuleHost:
         from paramtui.models.saving import save_model
 
         return save_model(self.model, path, over=over, progress=progress)
+
+    def copies(self, progress: Callable[[int, int], None] | None, stop: Event | None = None) -> CopySearch:
+        """See `Searchable.copies`."""
+        from paramtui.models.copies import find_copies
+
+        return find_copies(self.listed, progress, stop)
 
     def set_training(self, *, training: bool) -> Outcome:
         """Puts the model in training or evaluation mode."""

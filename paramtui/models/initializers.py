@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from paramtui.core.edits import Call
-    from paramtui.core.listing import Shape
+    from paramtui.core.geometry import Shape
 
 _MODES: Final = ("fan_in", "fan_out")
 _NONLINEARITIES: Final[tuple[Any, ...]] = (

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from paramtui.core.catalogue import Catalogue
+    from paramtui.core.copies import CopySearch
     from paramtui.core.edits import Call, Edit
+    from paramtui.core.geometry import Shape
     from paramtui.core.gradients import Gradients
-    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.listing import Listing
     from paramtui.core.source import Outcome, Preview, Saved, Window
     from paramtui.models.host import ModuleHost
 
@@ -64,6 +66,14 @@ class ModuleSource:
         """See `Differentiable.gradient_window`."""
         async with self._steady:
             return await asyncio.to_thread(self._host.gradient_window, tensor, picks)
+
+    async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
+        """See `Searchable.copies`."""
+        from paramtui.core.copies import searched
+
+        return await searched(
+            lambda told, stop: self._run(lambda: self._host.copies(told, stop), stoppable), progress
+        )
 
     async def _do(self, work: Callable[[], Outcome]) -> Outcome:
         outcome = await asyncio.to_thread(self._run, work, stoppable)

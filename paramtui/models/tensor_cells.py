@@ -9,7 +9,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from paramtui.core.dtypes import DTYPES
-from paramtui.core.listing import Extra, Geometry
+from paramtui.core.geometry import Extra, Geometry
 from paramtui.core.source import Window
 from paramtui.errors import ValuesError
 from paramtui.models.tensor_listing import NO_NUMBERS, NO_SHAPE, SPARSE_PARTS, dtype_name

@@ -10,7 +10,8 @@ from torch.nn.parameter import Parameter, is_lazy
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from paramtui.core.dtypes import DTYPES
-from paramtui.core.listing import ATTRIBUTE, Extra, Geometry, Listing, Location, Shape
+from paramtui.core.geometry import Extra, Geometry, Shape
+from paramtui.core.listing import ATTRIBUTE, Listing, Location
 
 if TYPE_CHECKING:
     from paramtui.core.live import LiveFacts
@@ -54,6 +55,8 @@ class TensorLister:
         self.tensors: list[torch.Tensor] = []
         self._listing = listing
         self._live = live
+        # By object; all of them are held by `tensors`, so that no other gets the same number.
+        self._first: dict[int, int] = {}
         # By first appearance; tensors and parts name a storage by its place here until `finish`.
         self._spans: list[_Span] = []
         self._span_of: dict[_Span, int] = {}
@@ -82,6 +85,7 @@ class TensorLister:
             listing.add_tensor(
                 node, kind, -1, 0, dtype_name(tensor), (), None, None, 0, bool(tensor.requires_grad), extra
             )
+        live.same.append(self._first.setdefault(id(tensor), len(self.tensors)))
         self.tensors.append(tensor)
         live.type_name.append(class_name(type(tensor)))
         live.device.append(str(tensor.device))

@@ -8,8 +8,8 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from paramtui.core.dtypes import DTYPES
+from paramtui.core.geometry import contiguous_stride
 from paramtui.core.key_matching import Entry
-from paramtui.core.listing import contiguous_stride
 from paramtui.errors import ParamtuiError, ValuesError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from paramtui.core.catalogue import Catalogue
     from paramtui.core.computing import Work
     from paramtui.core.edits import Call
-    from paramtui.core.listing import Shape
+    from paramtui.core.geometry import Shape
 
 Tensors = dict[str, torch.Tensor]
 

@@ -38,6 +38,7 @@ def make(tensors: Tensors, edit: Edit) -> None:
         for step in edit.steps:
             getattr(nn.init, step.call.name)(tensors[step.tensor], **dict(step.call.arguments))
     else:
+        assert isinstance(edit, ApplyFunction)
         layer = over(tensors, edit.block)
         torch.manual_seed(edit.seed)
         layer.apply(_reset)

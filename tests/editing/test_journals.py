@@ -22,6 +22,8 @@ from paramtui.core.edits import (
     Initialise,
     SetCells,
     Step,
+    Tie,
+    Untie,
     edit_from,
     plain_edit,
     same_edit,
@@ -48,6 +50,8 @@ EDITS: tuple[Edit, ...] = (
     Initialise((Step("a", Call("zeros_")), Step("b", Call("f", (("x", [1.5, None]),), "/x.py"))), 1 << 63),
     ApplyFunction("block", Call("reset_parameters"), 0),
     SetCells("ü\ud800", "...", "-=", True),
+    Tie("a", '["ü\ud800", 1]'),
+    Untie(("a", "b.c")),
 )
 
 

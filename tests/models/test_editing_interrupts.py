@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from paramtui.core.edits import Call, Initialise, SetCells, Step
-from paramtui.errors import RunStoppedError
+from paramtui.core.edits import Call, Initialise, SetCells, Step, Tie, Untie
+from paramtui.errors import EditError, RunStoppedError
 from paramtui.models import shield
 from paramtui.models.module_source import ModuleSource
+from tests.models import rewired
 from tests.models.mischief import all_tensors, function, hosted, numbers_of, told_of
 
 
@@ -107,6 +109,37 @@ async def test_whatever_stops_a_function_leaves_no_trace_but_in_numbers(tmp_path
         stopped += outcome == "stopped"
         assert told_of(net) == before
     assert not list(filter(lambda tensor: tensor.isnan().any(), all_tensors(net)))
+
+
+async def test_a_tie_is_made_and_told_or_not_made_whenever_it_is_stopped() -> None:
+    shared = nn.Linear(300, 300)
+    net = nn.Sequential(shared, nn.Linear(300, 300), shared)
+    host = rewired.hosted(net)
+    source = ModuleSource(host)
+    draw = random.Random(5)
+    states = [rewired.partition(net)]
+    seen = {"done": 0, "stopped": 0}
+    while min(seen.values()) < 12:
+        assert sum(seen.values()) < 5000
+        done = len(source.history.done)
+        kind = draw.choice(["apply", "apply", *(["undo"] if done else [])])
+        edits = (Tie("1.weight", "0.weight"), Untie(("2.weight", "2.bias")), Untie(("0.weight", "1.weight")))
+        try:
+            work = source.undo() if kind == "undo" else source.apply(draw.choice(edits))
+            outcome = await hammered(source, work, draw, 0.004)
+        except EditError as error:
+            assert "one parameter already" in str(error) or "shares memory with nothing" in str(error)
+            assert rewired.partition(net) == states[-1]
+            continue
+        seen[outcome] += 1
+        if outcome == "done":
+            states = states[:-1] if kind == "undo" else [*states, rewired.partition(net)]
+        assert len(source.history.done) == len(host.editor._done) == len(states) - 1
+        assert rewired.partition(net) == states[-1]
+        rewired.assert_is_listed(host, net)
+    while source.history.done:
+        await source.undo()
+    assert net[0] is net[2] is shared
 
 
 async def test_a_change_that_nobody_waits_for_any_more_is_noted(tmp_path: Path) -> None:
