@@ -28,7 +28,8 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = OneLineParser(
             prog="paramtui",
             description="Opens a PyTorch model or checkpoint as a tree of blocks and shows its numbers.",
-            epilog="commands: paramtui ls TARGET, paramtui show TARGET [NAME [INDEX]], paramtui grad TARGET,"
+            epilog="commands: paramtui ls TARGET, paramtui show TARGET [NAME [INDEX]],"
+            " paramtui shared TARGET, paramtui grad TARGET,"
             " paramtui init TARGET INITIALIZER -o OUT, paramtui replay JOURNAL TARGET -o OUT;"
             " each has --help. A file named like a command is ./ls.",
         )
@@ -56,6 +57,12 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
             choices=("stored", "name", "size", "shape", "dtype"),
             default="stored",
             help="order of siblings, or of the flat list (default: as stored, 2 before 10)",
+        )
+    elif command == "shared":
+        parser.description = "Lists names that share memory, are declared to be one, or keep storage alive."
+        parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="globs over full dotted names")
+        parser.add_argument(
+            "--copies", action="store_true", help="read all numbers and list equal copies too"
         )
     elif command == "grad":
         parser.description = "Runs a model forward and backward once; shows every parameter's gradient."

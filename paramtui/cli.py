@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from paramtui.checkpoints.source import CheckpointSource
+    from paramtui.core.copies import CopySearch
     from paramtui.core.model_target import ModelOptions
     from paramtui.core.source import Editor
     from paramtui.engine.client import EngineSource
     from paramtui.tui.home import Home
 
-COMMANDS = ("ls", "show", "grad", "init", "replay")
+COMMANDS = ("ls", "show", "shared", "grad", "init", "replay")
 MODELS = "a model is file.py, file.py:factory, or package.module:factory"
 # Commands that are laid down and not built yet: named, so that none is taken for a target.
-PLANNED = ("stats", "shared", "check")
+PLANNED = ("stats", "check")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,6 +79,8 @@ def _run(words: list[str]) -> int:
         return _ls(options)
     if command == "show":
         return _show(options)
+    if command == "shared":
+        return _shared(options)
     if command == "grad":
         return _grad(options)
     if command in ("init", "replay"):
@@ -189,6 +192,38 @@ def _ls(options: argparse.Namespace) -> int:
     else:
         _write(ls.ls_tree(listing, selection, options.sort, options.depth))
     return 0
+
+
+def _shared(options: argparse.Namespace) -> int:
+    from paramtui.commands import ls, shared
+
+    with _Opened(options) as source:
+        selection = ls.Selection(source.listing, options.patterns)
+        copies = _copies(source) if options.copies else None
+    render = shared.shared_json if options.json else shared.shared_text
+    _write(render(source.listing, selection, copies))
+    return 0
+
+
+def _copies(source: CheckpointSource | EngineSource) -> CopySearch:
+    """Equal copies; on a terminal it says how far the search is."""
+    import asyncio
+
+    shown = sys.stderr.isatty()
+
+    def progress(done: int, total: int) -> None:
+        if shown:
+            sys.stderr.write(f"\r\x1b[Kreading {bytes_text(done)} of {bytes_text(total)}")
+            sys.stderr.flush()
+
+    from paramtui.core.text import bytes_text
+
+    try:
+        return asyncio.run(source.copies(progress))
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from paramtui.core.describe import all_warnings, group_letters, letter, tensor_facts, value_text
+from paramtui.core.describe import all_warnings, elements_words, size_words, tensor_facts, value_text
 from paramtui.core.jsonable import jsonable
 from paramtui.core.listing import GHOST
 from paramtui.core.ordering import in_order
 from paramtui.core.text import bytes_text, count_text, key_text, safe_text
+from paramtui.core.tie_words import WORDS, all_names
+from paramtui.core.ties import Ties
 from paramtui.core.tree import Tree
+from paramtui.core.unique_sums import saved_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,15 +45,9 @@ class Selection:
         ]
         self.modules = [node for node in listing.modules if matches(listing.node_name(node))]
 
-    def groups(self) -> list[tuple[str, list[int]]]:
-        """Kind and chosen members of each group that shares memory, two members at least."""
-        chosen = set(self.tensors) if self.narrowed else None
-        out = []
-        for group in self.listing.sharing.groups:
-            members = [tensor for tensor in group.members if chosen is None or tensor in chosen]
-            if len(members) > 1:
-                out.append((group.kind, members))
-        return out
+    def ties(self) -> Ties:
+        """What shares memory among the chosen tensors."""
+        return Ties(self.listing, self.tensors if self.narrowed else None)
 
 
 def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
@@ -109,10 +107,13 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
     if modules:
         yield f' "modules": {text(modules)},\n'
     yield ' "shared": '
-    yield text([[names[member] for member in members] for _, members in selection.groups()])
+    yield text([[names[m] for m in tied.members] for tied in selection.ties().groups if not tied.ghosts])
     yield f',\n "globals": {text(listing.globals)},\n "warnings": {text(all_warnings(listing))},\n "totals": '
     totals = listing.totals(selection.tensors if selection.narrowed else None)
-    yield text(totals._asdict()) + "}\n"
+    sums = totals._asdict()
+    if totals.storage_nbytes == totals.unique_nbytes:
+        del sums["storage_nbytes"]
+    yield text(sums) + "}\n"
 
 
 def _json_key(key: object) -> str | int:
@@ -162,11 +163,9 @@ def title(listing: Listing, selection: Selection) -> str:
         safe_text(listing.target),
         listing.format,
         f"{totals.tensors:,} tensor{'' if totals.tensors == 1 else 's'}",
-        f"{count_text(totals.elements)} elements",
-        bytes_text(totals.nbytes),
+        elements_words(totals),
+        size_words(totals),
     ]
-    if totals.unique_nbytes != totals.nbytes:
-        parts.append(f"{count_text(totals.unique_elements)} unique in {bytes_text(totals.unique_nbytes)}")
     return "  ".join(parts)
 
 
@@ -180,17 +179,17 @@ def ls_flat(listing: Listing, selection: Selection, order: str) -> Iterator[str]
         min(max((len(row[column]) for row in rows), default=0), limit)
         for column, limit in ((0, 80), (1, 20), (2, 30))
     ]
-    groups = selection.groups()
-    letters = group_letters(groups)
+    ties = selection.ties()
     for tensor, (name, dtype, shape, size) in zip(tensors, rows, strict=True):
         line = f"{name:<{widths[0]}}  {dtype:<{widths[1]}}  {shape:<{widths[2]}}  {size:>8}"
-        yield _marked(listing, tensor, line, letters) + "\n"
-    yield from _foot(listing, groups)
+        yield _marked(listing, tensor, line, ties) + "\n"
+    yield from _foot(listing, ties)
 
 
-def _marked(listing: Listing, tensor: int, line: str, letters: dict[int, str]) -> str:
-    if tensor in letters:
-        line += f"  ={letters[tensor]}"
+def _marked(listing: Listing, tensor: int, line: str, ties: Ties) -> str:
+    tied = ties.of(tensor)
+    if tied is not None:
+        line += f"  {tied.sign}{tied.letter}"
     problem = listing.problem(tensor)
     if problem and (listing.extras[tensor].layout not in ("meta", "wrapper", "uninitialized")):
         line += f"  ? {problem}"
@@ -205,16 +204,16 @@ def _marked(listing: Listing, tensor: int, line: str, letters: dict[int, str]) -
     return line
 
 
-def _foot(listing: Listing, groups: Sequence[tuple[str, list[int]]]) -> Iterator[str]:
+def _foot(listing: Listing, ties: Ties) -> Iterator[str]:
     """Legend of the groups, and warnings."""
-    names = listing.names
-    words = {"alias": "the same memory", "overlap": "overlapping memory"}
-    for index, (kind, members) in enumerate(groups[:50]):
-        shown = ", ".join(safe_text(names[member]) or "(tensor)" for member in members[:6])
-        more = f" and {len(members) - 6} more" if len(members) > 6 else ""
-        yield f"={letter(index)} {words[kind]}: {shown}{more}\n"
-    if len(groups) > 50:
-        yield f"and {len(groups) - 50:,} more groups that share memory\n"
+    for tied in ties.groups[:50]:
+        names = list(islice(all_names(listing, tied), 7))
+        shown = ", ".join(safe_text(name) or "(tensor)" for name in names[:6])
+        count = len(tied.members) + len(tied.ghosts)
+        more = f" and {count - 6:,} more" if count > 6 else ""
+        yield f"{tied.sign}{tied.letter} {WORDS[tied.kind]}: {shown}{more}\n"
+    if len(ties.groups) > 50:
+        yield f"and {len(ties.groups) - 50:,} more groups that share memory\n"
     for warning in all_warnings(listing):
         yield f"warning: {safe_text(warning, 500)}\n"
 
@@ -229,11 +228,10 @@ def ls_tree(listing: Listing, selection: Selection, order: str, depth: int | Non
         tensors=selection.tensors if narrowed else None,
         values=selection.values if narrowed else None,
     )
-    groups = selection.groups()
-    letters = group_letters(groups)
+    ties = selection.ties()
     rows, names = _shown_rows(tree, depth)
-    yield from _tree_lines(tree, rows, names, letters)
-    yield from _foot(listing, groups)
+    yield from _tree_lines(tree, rows, names, ties)
+    yield from _foot(listing, ties)
 
 
 def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
@@ -274,7 +272,7 @@ def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
     return rows, names
 
 
-def _tree_lines(tree: Tree, rows: list[int], names: list[str], letters: dict[int, str]) -> Iterator[str]:
+def _tree_lines(tree: Tree, rows: list[int], names: list[str], ties: Ties) -> Iterator[str]:
     listing = tree.listing
     tensors, values = tree.tensor, tree.value
     extras = listing.extras
@@ -293,7 +291,8 @@ def _tree_lines(tree: Tree, rows: list[int], names: list[str], letters: dict[int
         key: f"  {fact[0]:<{dtype_width}}  {fact[1]:<{shape_width}}  {fact[2]:>8}\n"
         for key, fact in facts.items()
     }
-    marked = {*letters, *extras, *_remarkable(listing)}
+    saved = saved_below(tree)
+    marked = {*ties.members, *extras, *_remarkable(listing)}
     for row, name in zip(rows, names, strict=True):
         if row < 0:
             below = tree.end[-row - 1] + row
@@ -302,15 +301,19 @@ def _tree_lines(tree: Tree, rows: list[int], names: list[str], letters: dict[int
         tensor = tensors[row]
         if tensor >= 0:
             line = name.ljust(width) + tails[keys[tensor]]
-            yield _marked(listing, tensor, line[:-1], letters) + "\n" if tensor in marked else line
+            yield _marked(listing, tensor, line[:-1], ties) + "\n" if tensor in marked else line
         elif values[row] >= 0:
-            yield f"{name:<{width}}  {value_text(listing, values[row])}\n"
+            tied = ties.of_ghost(values[row])
+            mark = f"  {tied.sign}{tied.letter}" if tied is not None else ""
+            yield f"{name:<{width}}  {value_text(listing, values[row])}{mark}\n"
         else:
             class_name = classes.get(tree.node[row])
-            total = (class_name, tree.elements[row], tree.nbytes[row], tree.tensors[row] > 0)
+            less = saved.get(row, (0, 0))
+            sums = (tree.elements[row] - less[0], tree.nbytes[row] - less[1]) if tree.tensors[row] else None
+            total = (class_name, sums)
             tail = tails.get(total)
             if tail is None:
-                tail = tails[total] = _block_tail(tree, row, class_name, dtype_width, shape_width)
+                tail = tails[total] = _block_tail(class_name, sums, dtype_width, shape_width)
             yield (name.ljust(width) + tail).rstrip() + "\n"
 
 
@@ -327,10 +330,11 @@ def _remarkable(listing: Listing) -> set[int]:
     return found | live.notes.keys()
 
 
-def _block_tail(tree: Tree, row: int, class_name: str | None, dtype_width: int, shape_width: int) -> str:
-    """A block's class, where known, and its totals."""
+def _block_tail(
+    class_name: str | None, sums: tuple[int, int] | None, dtype_width: int, shape_width: int
+) -> str:
+    """A block's class, where known, and its totals: elements and bytes, shared memory once."""
     kind = safe_text(class_name.rsplit(".", 1)[-1], 40) if class_name else ""
-    if not tree.tensors[row]:
+    if sums is None:
         return f"  {kind}"
-    count = count_text(tree.elements[row])
-    return f"  {kind:<{dtype_width}}  {count:>{shape_width}}  {bytes_text(tree.nbytes[row]):>8}"
+    return f"  {kind:<{dtype_width}}  {count_text(sums[0]):>{shape_width}}  {bytes_text(sums[1]):>8}"

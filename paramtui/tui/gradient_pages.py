@@ -176,9 +176,15 @@ def figures_text(opened: Opened, tensor: int, figure: Figures) -> str:
         parts.append(f"zeros {figure.zero:,} of {figure.numel:,}")
     if state in (NAN, INF):
         parts.append(f"NaN {figure.nan:,}  Inf {figure.inf:,} of {figure.numel:,}")
-    places = sum(other.owner == figure.owner for other in opened.gradients.figures.values())
+    known = opened.gradients.figures
+    places = sum(other.owner == figure.owner for other in known.values())
     if places > 1:
         parts.append(f"the sum over its {places} places")
+    tied = opened.ties.of(tensor)
+    owners = {other.owner for member in tied.members if (other := known.get(member))} if tied else ()
+    if len(owners) > 1:
+        # Other Parameters over the same memory: autograd knows nothing of each other's.
+        parts.append("of this Parameter alone: others that share its memory have their own")
     return "  ".join(parts)
 
 

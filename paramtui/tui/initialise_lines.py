@@ -156,7 +156,8 @@ def _partners(opened: Opened, target: Target) -> str:
     listing = opened.listing
     names = ", ".join(safe_text(listing.names[tensor], 60) for tensor in target.also[:MAX_NAMES])
     more = f" and {len(target.also) - MAX_NAMES:,} more" if len(target.also) > MAX_NAMES else ""
-    return f"{names}{more} (shared {opened.letters.get(target.tensor, '')})"
+    tied = opened.ties.of(target.tensor)
+    return f"{names}{more} (shared {tied.letter if tied is not None else ''})"
 
 
 def _sizes(shape: tuple[int | None, ...]) -> list[int] | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from paramtui.core.catalogue import Initializer
     from paramtui.core.edits import Edit
-    from paramtui.core.listing import Shape
+    from paramtui.core.geometry import Shape
     from paramtui.core.source import Editor
     from paramtui.tui.opened import Opened
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import isinf, isnan
 from typing import TYPE_CHECKING, Any, cast
 
-from paramtui.core.describe import group_letters, type_and_value
+from paramtui.core.describe import type_and_value
 from paramtui.core.dtypes import SHORT_NAMES
 from paramtui.core.gradients import (
     FINITE,
@@ -22,8 +22,11 @@ from paramtui.core.gradients import (
     Gradients,
 )
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
+from paramtui.core.tie_rows import TieRows
+from paramtui.core.ties import Ties, wasteful
 from paramtui.core.tree import Tree
 from paramtui.core.tree_view import TreeView
+from paramtui.core.unique_sums import saved_below
 from paramtui.tui.finding import Finder
 
 if TYPE_CHECKING:
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
     from paramtui.core.journal import Head
     from paramtui.core.listing import Listing, Totals
     from paramtui.core.moments import MomentTable
-    from paramtui.core.sharing import Group
     from paramtui.core.source import Differentiable, Editor, Reader
+    from paramtui.core.unique_sums import Saved
 
 
 @dataclass(slots=True)
@@ -45,14 +48,17 @@ class Opened:
         tree: All rows.
         view: The rows on screen.
         totals: Sums over the file.
-        group_of: The group of each tensor that shares memory.
-        letters: The letter of that group.
-        problems: Whether any tensor's values cannot be read.
+        ties: Which names are one tensor.
+        saved: What blocks list more than once; see `paramtui.core.unique_sums`.
+        wasted: Locations of which tensors use so little that a person should know.
+        problems: Whether anything is wrong with any tensor.
         columns: Widths of the columns of facts: shape, dtype, size.
         finder: Finds rows by name.
         model: The source, where it holds a live model.
         editor: The source, where its numbers can be changed.
         head: Says what changes are made to, for a journal; None where none is kept.
+        ties_shown: Whether the tree tells by colours and signs what shares memory.
+        marked: The row to compare others with; -1 for none.
         changed_rows: Rows of the tensors that are not as they were when the target was opened, ascending.
         gradients: What is known of its gradients; replaced after each pass.
         moments: Optimizer state of a checkpoint, joined by name; None until it is asked for.
@@ -63,8 +69,9 @@ class Opened:
     tree: Tree
     view: TreeView
     totals: Totals
-    group_of: dict[int, Group]
-    letters: dict[int, str]
+    ties: Ties
+    saved: Saved
+    wasted: frozenset[int]
     problems: bool
     columns: tuple[int, int, int]
     finder: Finder
@@ -75,6 +82,9 @@ class Opened:
     editor: Editor | None = None
     head: Callable[[], Head] | None = None
     changed_rows: Sequence[int] = ()
+    ties_shown: bool = False
+    marked: int = -1
+    _tie_rows: TieRows | None = None
     _norms: dict[int, tuple[float | None, bool]] = field(default_factory=dict)
 
     def take_gradients(self, gradients: Gradients) -> None:
@@ -103,6 +113,18 @@ class Opened:
             self.changed_rows = self.rows_of(self.editor.history.changed)
 
     @property
+    def tie_rows(self) -> TieRows:
+        """Where the names of one tensor stand; found when it is first asked for."""
+        if self._tie_rows is None:
+            self._tie_rows = TieRows(self.tree, self.ties, apart=True)
+        return self._tie_rows
+
+    def sums(self, row: int) -> tuple[int, int]:
+        """Elements and bytes below a row, shared memory once."""
+        elements, nbytes = self.saved.get(row, (0, 0))
+        return self.tree.elements[row] - elements, self.tree.nbytes[row] - nbytes
+
+    @property
     def has_gradients(self) -> bool:
         """Whether there is a gradient panel with numbers in it."""
         return self.gradients.any or "optimizer" in self.listing.kind
@@ -117,7 +139,7 @@ def prepare(source: Reader) -> Opened:
     """Builds the tree and finds what shares memory; takes a while for 100,000 rows."""
     listing = source.listing
     tree = Tree(listing)
-    groups = listing.sharing.groups
+    wasted = frozenset(slack.location for slack in wasteful(listing))
     # Told by what a listing says, not by classes: those of other rooms are not known here.
     model = cast("Differentiable", source) if listing.live is not None else None
     editor = cast("Editor", source) if "edit" not in listing.reasons else None
@@ -127,9 +149,10 @@ def prepare(source: Reader) -> Opened:
         tree,
         TreeView(tree),
         listing.totals(),
-        {member: group for group in groups for member in group.members},
-        group_letters((group.kind, group.members) for group in groups),
-        any(extra.problem for extra in listing.extras.values()) or bool(live and live.notes),
+        Ties(listing),
+        saved_below(tree),
+        wasted,
+        any(extra.problem for extra in listing.extras.values()) or bool(live and live.notes) or bool(wasted),
         _columns(listing),
         Finder(tree),
         model,
@@ -206,7 +229,8 @@ def facts(opened: Opened, row: int) -> list[str]:
     class_name = tree.class_name(row)
     found = [safe_text(class_name.rsplit(".", 1)[-1], 40)] if class_name else [""]
     if tree.tensors[row]:
-        found += [count_text(tree.elements[row]), bytes_text(tree.nbytes[row])]
+        elements, nbytes = opened.sums(row)
+        found += [count_text(elements), bytes_text(nbytes)]
     return found
 
 

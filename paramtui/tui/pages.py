@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from paramtui.core.block_text import block_text
-from paramtui.core.describe import all_warnings, tensor_facts, type_and_value
+from paramtui.core.describe import all_warnings, elements_words, size_words, tensor_facts, type_and_value
 from paramtui.core.listing import GHOST
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
 from paramtui.tui.opened import expression, label
+from paramtui.tui.tie_lines import ghost_head, tie_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from paramtui.tui.opened import Opened
 
 MAX_CHILDREN = 1000
-MAX_NAMES = 8
 RAGGED_SHOWN = 8
 MAX_LISTED = 100
 
@@ -69,13 +69,13 @@ def tensor_head(opened: Opened, tensor: int) -> list[Text]:
     if listing.live is None and listing.requires_grad[tensor]:
         parts.append("requires grad")
     storage = listing.storage(tensor)
-    group = opened.group_of.get(tensor)
     if storage is not None:
-        parts.append(f"storage {safe_text(storage, 40)}" + ("" if group else ", alone"))
+        shared = opened.ties.of(tensor) or opened.ties.storage_of(tensor)
+        parts.append(f"storage {safe_text(storage, 40)}" + ("" if shared else ", alone"))
     head = [Text("  ".join(parts)), *_live_head(opened, tensor)]
     stride, sizes = listing.stride[tensor], listing.shape[tensor]
     if stride is not None and None not in sizes:
-        from paramtui.core.listing import contiguous_stride
+        from paramtui.core.geometry import contiguous_stride
 
         offset = listing.offset[tensor]
         if stride != contiguous_stride([size or 0 for size in sizes]):
@@ -87,13 +87,7 @@ def tensor_head(opened: Opened, tensor: int) -> list[Text]:
             unusual.append(f"quantised {scheme}; shown as the numbers it stands for")
         if unusual:
             head.append(Text("  ".join(unusual)))
-    if group:
-        others = [member for member in group.members if member != tensor]
-        names = ", ".join(safe_text(listing.names[other], 80) or "(tensor)" for other in others[:MAX_NAMES])
-        more = f" and {len(others) - MAX_NAMES:,} more" if len(others) > MAX_NAMES else ""
-        words = "the same memory as" if group.kind == "alias" else "overlaps"
-        head.append(Text(f"{opened.letters[tensor]}  {words} {names}{more}"))
-    return head
+    return head + tie_head(opened, tensor)
 
 
 def _live_head(opened: Opened, tensor: int) -> list[Text]:
@@ -171,7 +165,10 @@ def ragged_body(shapes: Sequence[tuple[int, ...]], count: int) -> list[Text]:
 
 def value_page(opened: Opened, row: int) -> Page:
     """A value that is no tensor, written out."""
-    type_name, text = type_and_value(opened.listing, opened.tree.value[row], entries=1000, limit=100_000)
+    value = opened.tree.value[row]
+    type_name, text = type_and_value(opened.listing, value, entries=1000, limit=100_000)
+    if opened.ties.of_ghost(value) is not None:
+        return Page(row, row_title(opened, row), ghost_head(opened, value))
     if type_name == GHOST:
         type_name = "not in the model"
     head, way = [Text(type_name)], expression(opened, row)
@@ -197,19 +194,7 @@ def block_page(opened: Opened, row: int) -> Page:
         head.append(Text("  ".join(type_and_value(listing, tree.value[row]))))
     if tree.tensor[row] >= 0:
         head += tensor_head(opened, tree.tensor[row])
-    head.append(
-        Text(
-            f"{counted(totals.tensors, 'tensor')}  {count_text(totals.elements)} elements"
-            f"  {bytes_text(totals.nbytes)}"
-        )
-    )
-    if totals.unique_nbytes != totals.nbytes:
-        head.append(
-            Text(
-                f"without what is shared: {count_text(totals.unique_elements)} elements"
-                f" in {bytes_text(totals.unique_nbytes)}"
-            )
-        )
+    head.append(Text(f"{counted(totals.tensors, 'tensor')}  {elements_words(totals)}  {size_words(totals)}"))
     trained = _trained(opened, tensors) if live is not None else ""
     if trained:
         head.append(Text(trained))
@@ -240,10 +225,9 @@ def _children(opened: Opened, row: int) -> list[Text]:
             class_name = tree.class_name(child)
             facts = safe_text(class_name.rsplit(".", 1)[-1], 40) + "  " if class_name else ""
             if tree.tensors[child]:
-                facts += (
-                    f"{counted(tree.tensors[child], 'tensor')}  {count_text(tree.elements[child])} elements"
-                )
-                size = bytes_text(tree.nbytes[child])
+                elements, nbytes = opened.sums(child)
+                facts += f"{counted(tree.tensors[child], 'tensor')}  {count_text(elements)} elements"
+                size = bytes_text(nbytes)
             else:
                 rows = range(child + 1, tree.end[child])
                 values = sum(tree.value[row] >= 0 for row in rows)

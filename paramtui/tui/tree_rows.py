@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from rich.style import Style
 
     from paramtui.core.search import Query
+    from paramtui.core.ties import Tied
     from paramtui.tui.opened import Opened
 
 # Deeper rows are not indented further; a name has at least this many cells before facts are shown.
 MAX_INDENT = 12
 MIN_NAME = 14
 MIN_FLAT_NAME = 34
+MAX_LETTERS = 3
 FACTS = ("shape", "dtype", "size")
 GRADIENT_FACTS = ("norm", "ratio")
 GRADIENT_WIDTH = 7
@@ -38,6 +40,7 @@ class RowLook(NamedTuple):
         query: What is looked for, to be marked in the name.
         base: Style of the line.
         style: Gives the style of a part by its name.
+        group: Gives the colour of the group that shares memory with a row; None for none.
     """
 
     width: int
@@ -47,6 +50,7 @@ class RowLook(NamedTuple):
     query: Query | None
     base: Style
     style: Callable[[str], Style]
+    group: Callable[[int], Style | None]
 
     @property
     def flat(self) -> bool:
@@ -60,14 +64,37 @@ def gutter(opened: Opened) -> int:
 
 
 def _letters(opened: Opened) -> int:
-    """Cells of the letters of groups."""
-    return min(max(map(len, opened.letters.values()), default=0), 3)
+    """Cells of the letters of groups, and of the signs that tell their kinds."""
+    letters = opened.ties.letters(apart=opened.ties_shown)
+    return min(letters, MAX_LETTERS) + (opened.ties_shown and letters > 0)
+
+
+def group_of(opened: Opened, row: int, *, expanded: bool) -> Tied | None:
+    """The group whose letter stands before a row; of a closed block one that has names in it."""
+    if not opened.ties_shown:
+        tensor, value = opened.tree.tensor[row], opened.tree.value[row]
+        return opened.ties.of(tensor) if tensor >= 0 else opened.ties.of_ghost(value)
+    tied = opened.tie_rows.of(row)
+    if tied is None and not expanded and opened.tree.is_block(row):
+        tied, _ = opened.tie_rows.below(row, opened.tree.end[row])
+    return tied
+
+
+def group_mark(opened: Opened, row: int, *, expanded: bool = True) -> str:
+    """Letter of the group of a row, and the sign that tells its kind; ``A+`` where a block holds more."""
+    tied = group_of(opened, row, expanded=expanded)
+    if tied is None:
+        return "".ljust(_letters(opened))
+    sign = tied.sign if opened.ties_shown else ""
+    if opened.ties_shown and opened.tie_rows.of(row) is None:
+        only = opened.tie_rows.below(row, opened.tree.end[row])[1]
+        sign = sign if only else "+"
+    return f"{tied.letter[:MAX_LETTERS]}{sign}".ljust(_letters(opened))
 
 
 def marks_of(opened: Opened, row: int) -> str:
-    """Marks of a row, each in a cell of its own: group, change, gradient, problem."""
-    tensor = opened.tree.tensor[row]
-    marks = (opened.letters.get(tensor, "") if tensor >= 0 else "").ljust(_letters(opened))
+    """Marks of a row besides that of its group, each in a cell of its own: change, gradient, problem."""
+    marks = ""
     if opened.changed_rows:
         marks += "*" if within(opened.changed_rows, opened.tree, row) else " "
     if opened.gradients.any:
@@ -92,10 +119,18 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
     lead = " " * (marks_width > 1) if look.flat else " " * indent(opened, row)
     if not look.flat:
         lead += ("▾ " if look.expanded else "▸ ") if block else "  "
-    out = [(">" if look.here else " ", base), (marks_of(opened, row), look.style("mark"))]
+    cursor = ">" if look.here else "m" if row == opened.marked else " "
+    tied_style = look.group(row) or look.style("mark")
+    out = [
+        (cursor, base),
+        (group_mark(opened, row, expanded=look.expanded or look.flat), tied_style),
+        (marks_of(opened, row), look.style("mark")),
+    ]
     room = max(look.width - marks_width - len(lead) - 1, 1)
     name = full_label(opened, row) if look.flat else label(opened, row)
     name_style = look.style("block") if block else base
+    if opened.ties_shown and not block:
+        name_style = look.group(row) or name_style
     value = None if block else value_of(opened, row)
     out.append((lead, base))
     if value is not None and tensor < 0:
@@ -114,8 +149,10 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
 
 
 def _is_problem(opened: Opened, row: int) -> bool:
-    """Whether something is wrong with a tensor: unreadable, or not as the checkpoint has it."""
+    """Whether something is wrong: unreadable, not as the checkpoint has it, a view that keeps much alive."""
     tensor, live = opened.tree.tensor[row], opened.listing.live
+    if tensor >= 0 and opened.listing.location[tensor] in opened.wasted:
+        return True
     if tensor < 0:
         return live is not None and value_of(opened, row) is not None
     return opened.listing.problem(tensor) is not None or bool(live and tensor in live.notes)

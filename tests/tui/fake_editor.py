@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paramtui.core.edits import Call, Edit
-    from paramtui.core.listing import Listing, Shape
+    from paramtui.core.geometry import Shape
+    from paramtui.core.listing import Listing
     from paramtui.core.source import Reader
 
 GAIN = Option("gain", NUMBER, False, 1.0)

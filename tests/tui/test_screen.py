@@ -167,7 +167,7 @@ async def test_tensors_that_share_memory_have_the_same_letter_and_name_each_othe
     shared = torch.randn(3, 2)
     async with looking_at(save({"emb": shared, "alone": torch.ones(1), "head": shared})) as looker:
         assert [line[1] for line in looker.rows()] == ["A", " ", "A"]
-        assert "A  the same memory as head" in looker.page()
+        assert "A=  the same memory as head" in looker.page()
 
 
 async def test_a_value_is_written_out_with_its_type(save: Save) -> None:

@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 from paramtui.checkpoints.registry import open_checkpoint
+from paramtui.core.geometry import contiguous_stride
 from paramtui.core.layers import class_matches, layer_class, layers_below, owner_classes, words
-from paramtui.core.listing import ITEM, Listing, contiguous_stride
+from paramtui.core.listing import ITEM, Listing
 from paramtui.core.tree import Tree
 from paramtui.errors import ValuesError
 

@@ -176,6 +176,10 @@ class EditDesk:
     @staticmethod
     def _empty(opened: Opened, row: int) -> str:
         """Why there is nothing to initialise on a row without tensors."""
+        ghost = opened.ties.of_ghost(opened.tree.value[row])
+        if ghost is not None:
+            other = safe_text(opened.listing.names[ghost.members[0]], 200)
+            return f"it is not stored here: it is declared to be {other}, ) goes there"
         class_name = opened.tree.class_name(row)
         if class_name is None:
             return "a value has no numbers to initialise"

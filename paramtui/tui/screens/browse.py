@@ -12,13 +12,15 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from paramtui.core.text import safe_text
-from paramtui.core.trail import Trail
 from paramtui.tui.actions import bindings
 from paramtui.tui.opened import base_name, prepare
 from paramtui.tui.pages import counted
 from paramtui.tui.screens.changing import ChangingMixin
 from paramtui.tui.screens.finding import FindingMixin
+from paramtui.tui.screens.marking import MarkingMixin
+from paramtui.tui.screens.places import PlacesMixin
 from paramtui.tui.screens.running import RunningMixin
+from paramtui.tui.screens.tying import TyingMixin
 from paramtui.tui.widgets.gradient_pane import GradientPane
 from paramtui.tui.widgets.lines import KeyLine, TitleLine
 from paramtui.tui.widgets.note_panels import (
@@ -48,7 +50,9 @@ SMALLEST = (20, 5)
 OUTLINE_ROWS = 200
 
 
-class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
+class BrowseScreen(
+    FindingMixin, PlacesMixin, MarkingMixin, TyingMixin, ChangingMixin, RunningMixin, Screen[None]
+):
     """Opens empty with a note; `open` or `fail` follows."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("screen")
@@ -61,7 +65,7 @@ class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
         self._opened: Opened | None = None
         self._values_fill = False
         self._panel = "values"
-        self._trail = Trail()
+        self.forget_places()
         self.mounted = asyncio.Event()
 
     def compose(self) -> ComposeResult:
@@ -135,7 +139,7 @@ class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
             self.close_prompt()
         self.drop_work()
         self._opened = opened
-        self._trail = Trail()
+        self.forget_places()
         self._target = opened.listing.target
         # Each change of classes styles the whole screen anew: one for both.
         self.add_class("-open", *(["-gradients"] if opened.has_gradients else []))
@@ -176,6 +180,9 @@ class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
         for at, name in enumerate(opened.tree.names()):
             if name in open_names and not opened.view.is_expanded(at):
                 opened.view.expand(at)
+        opened.ties_shown = before.ties_shown
+        marked = opened.tree.find(names[before.marked]) if before.marked >= 0 else []
+        opened.marked = marked[0] if marked else -1
         self._opened = opened
         self.query_one(TitleLine).open(opened)
         for pane in self.panes:
@@ -255,7 +262,11 @@ class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
         """Shows the keys that count here."""
         line = self.query_one(KeyLine)
         if self._opened is not None:
-            can = {"model": self._opened.model, "edit": self._opened.editor}
+            can = {
+                "model": self._opened.model,
+                "edit": self._opened.editor,
+                "ties": self._opened.ties or None,
+            }
             line.show_keys(
                 self.place,
                 "screen",
@@ -279,11 +290,6 @@ class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
         if not self.asking:
             self.visited(event.before, event.row)
 
-    def visited(self, *rows: int) -> None:
-        """Notes places for the way back."""
-        for row in rows:
-            self._trail.visit(row)
-
     @on(TreePane.Chosen)
     def _chosen(self) -> None:
         self.to_values()
@@ -298,7 +304,7 @@ class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
 
     def to_values(self) -> None:
         """Gives the keys to the values."""
-        self._trail.visit(self.query_one(TreePane).row)
+        self.visited(self.query_one(TreePane).row)
         # A hidden widget cannot take the focus: it is shown first.
         self._values_fill = True
         if self.has_class("-tabs"):
@@ -355,11 +361,6 @@ class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
         """Whether nothing was opened yet, nor failed to open."""
         return self._opened is None and not self._target
 
-    def jump(self, row: int) -> None:
-        """Puts the cursor on a row of the tree, from wherever the focus is."""
-        self.to_tree()
-        self.query_one(TreePane).go_to_row(row)
-
     def action_stop(self) -> None:
         """Stops what runs, else waits no longer for a target."""
         if not self.stop_running():
@@ -376,21 +377,3 @@ class BrowseScreen(FindingMixin, ChangingMixin, RunningMixin, Screen[None]):
         if self._opened is not None:
             self._show_row(-1)
             self.to_values()
-
-    # Places visited
-
-    def action_place_before(self) -> None:
-        """Goes back to the place visited before."""
-        tree = self.query_one(TreePane)
-        self._revisit(self._trail.back(tree.row), "there is no place to go back to")
-
-    def action_place_after(self) -> None:
-        """Goes forward to the place that was gone back from."""
-        self._revisit(self._trail.forward(), "there is no place to go forward to")
-
-    def _revisit(self, row: int | None, otherwise: str) -> None:
-        if row is None:
-            self.say(otherwise)
-            return
-        with self.prevent(TreePane.Jumped):
-            self.query_one(TreePane).go_to_row(row)

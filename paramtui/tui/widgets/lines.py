@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual.widgets import Static
 
-from paramtui.core.text import bytes_text, count_text, safe_text
+from paramtui.core.describe import elements_words, size_words
+from paramtui.core.text import safe_text
 from paramtui.tui.opened import base_name
 from paramtui.tui.pages import counted
 from paramtui.tui.widgets.strips import fit
@@ -22,6 +23,7 @@ STATE = "read only"
 LAST = 2
 FOR_MODELS = frozenset({"backward"})
 FOR_EDITORS = frozenset({"initialise", "edit", "undo", "save"})
+FOR_TIES = frozenset({"ties"})
 CELL_KEYS = (
     ("0-9 -", "set"),
     ("*0.5", "scale"),
@@ -106,10 +108,10 @@ class TitleLine(Static):
             parts = [
                 self._opened.listing.format,
                 counted(totals.tensors, "tensor"),
-                f"{count_text(totals.elements)} elements",
-                bytes_text(totals.nbytes),
+                elements_words(totals),
+                size_words(totals),
             ]
-            warnings = len(self._opened.listing.warnings)
+            warnings = len(self._opened.listing.warnings) + bool(self._opened.wasted)
             if warnings:
                 state = f"{counted(warnings, 'warning')} (a)  {state}"
         state = self._waiting or self._work_words or state
@@ -149,7 +151,7 @@ class KeyLine(Static):
             places: Places of the table of actions.
             full: Whether values fill the screen, and q goes back.
             can: ``model`` and ``edit``, where the target has a model in it or can be changed: keys for that
-                alone come first there, and nowhere else.
+                alone come first there, and nowhere else. ``ties``, where names share memory: so do theirs.
             cells: Whether a cursor stands on a cell, and other keys count.
         """
         if (places, full, can, cells) != (self._places, self._full, self._can, self._cells):
@@ -180,8 +182,10 @@ class KeyLine(Static):
         special = [
             *[entry for entry in entries if entry[1] in FOR_MODELS and "model" in self._can],
             *[entry for entry in entries if entry[1] in FOR_EDITORS and "edit" in self._can],
+            *[entry for entry in entries if entry[1] in FOR_TIES and "ties" in self._can],
         ]
-        entries = [entry for entry in entries if entry[1] not in FOR_MODELS | FOR_EDITORS]
+        first = FOR_MODELS | FOR_EDITORS | (FOR_TIES & self._can)
+        entries = [entry for entry in entries if entry[1] not in first]
         entries[1:1] = special
         if self._cells:
             entries = [*CELL_KEYS, *entries[-LAST:]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -126,11 +127,18 @@ class PageView(Widget, can_focus=True):
             self._aim = aim
             self._ask(REST)
 
-    def show_row(self, row: int, *, at_once: bool = False) -> None:
-        """Shows a row of the tree once the cursor has rested; -1 for the file as a whole."""
+    def show_row(self, row: int, *, at_once: bool = False, keep: bool = False) -> None:
+        """Shows a row of the tree once the cursor has rested.
+
+        Args:
+            row: Which; -1 for the file as a whole.
+            at_once: Whether it does not wait for the cursor to rest.
+            keep: Whether a tensor of the same shape is shown in the same window, with the same cell.
+        """
         opened = self._opened
         if opened is None or row == self._row:
             return
+        before, cell = self._aim, self._cell
         self._row = row
         self._aim = None
         self._cell = None
@@ -140,6 +148,8 @@ class PageView(Widget, can_focus=True):
             shape = tuple(size for size in sizes if size is not None)
             if len(shape) == len(sizes):
                 self._aim = Grid.of(tensor, shape)
+                if keep and before is not None and before.shape == shape:
+                    self._aim, self._cell = replace(before, tensor=tensor), cell
         self._ask(0 if at_once else REST)
 
     def _ask(self, rest: float) -> None:

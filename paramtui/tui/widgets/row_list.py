@@ -180,6 +180,17 @@ class RowList(ScrollView, can_focus=True):
             return False
         return lit[at] == row or (lit[at] < opened.tree.end[row] and not view.is_expanded(row))
 
+    def _group_style(self, opened: Opened, row: int, *, expanded: bool) -> Style | None:
+        """The colour of the group that a row is in, or that a closed block has names of."""
+        tied = tree_rows.group_of(opened, row, expanded=expanded)
+        if tied is None:
+            return None
+        from paramtui.tui.terminal import colour_depth
+        from paramtui.tui.tie_colours import group_style
+
+        depth, light = colour_depth(self.app), not self.app.current_theme.dark
+        return self.rich_style + group_style(tied.place, depth, light)
+
     def render_line(self, y: int) -> Strip:
         """One row of the tree."""
         width, base = self.size.width, self.rich_style
@@ -200,6 +211,13 @@ class RowList(ScrollView, can_focus=True):
                 return cursor
             return self.get_component_rich_style(f"tree--{name}", partial=name == "match")
 
+        expanded = view.is_expanded(row)
+
+        def group(row: int) -> Style | None:
+            if here or lit or not opened.ties_shown:
+                return None
+            return self._group_style(opened, row, expanded=expanded)
+
         order = self._flat.order if self._flat is not None else None
-        look = RowLook(width, here, order, view.is_expanded(row), self._query, cursor, style)
+        look = RowLook(width, here, order, expanded, self._query, cursor, style, group)
         return strip(tree_rows.pieces(opened, row, look), width, cursor)
