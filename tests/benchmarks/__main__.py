@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import copies, files, live, saving, screen
+from tests.benchmarks import copies, files, live, saving, screen, sharing
 from tests.benchmarks.timing import Case, compare
 
 ROUNDS = 5
@@ -77,6 +77,7 @@ def main(directory: Path) -> None:
     screen.main(directory)
     live.main(directory)
     saving.main(directory)
+    sharing.main()
     copies.main(directory)
 
 

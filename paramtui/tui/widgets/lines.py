@@ -9,12 +9,14 @@ from rich.text import Text
 from textual.widgets import Static
 
 from paramtui.core.describe import elements_words, size_words
-from paramtui.core.text import safe_text
+from paramtui.core.text import bytes_text, safe_text
 from paramtui.tui.opened import base_name
 from paramtui.tui.pages import counted
 from paramtui.tui.widgets.strips import fit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from paramtui.tui.actions import Keys
     from paramtui.tui.opened import Opened
 
@@ -62,6 +64,19 @@ def _state(opened: Opened) -> str:
     return "  ".join(part for part in parts if part)
 
 
+def _facts(opened: Opened) -> Iterator[tuple[str, ...]]:
+    """What a target is and how big, in fewer and fewer words; the size stays longest."""
+    totals = opened.totals
+    kind, tensors = opened.listing.format, counted(totals.tensors, "tensor")
+    long, short = size_words(totals), bytes_text(totals.unique_nbytes)
+    yield kind, tensors, elements_words(totals), long
+    yield kind, tensors, long
+    yield tensors, long
+    yield tensors, short
+    yield (short,)
+    yield ()
+
+
 class TitleLine(Static):
     """Where I am, what it is, how big, and in which state."""
 
@@ -102,24 +117,17 @@ class TitleLine(Static):
         """As many facts as fit; the name and the state stay longest."""
         width = self.size.width
         state = _state(self._opened) if self._opened is not None else ""
-        parts: list[str] = []
         if self._opened is not None:
-            totals = self._opened.totals
-            parts = [
-                self._opened.listing.format,
-                counted(totals.tensors, "tensor"),
-                elements_words(totals),
-                size_words(totals),
-            ]
             warnings = len(self._opened.listing.warnings) + bool(self._opened.wasted)
             if warnings:
                 state = f"{counted(warnings, 'warning')} (a)  {state}"
         state = self._waiting or self._work_words or state
         name = base_name(self._target) if self._target else ""
-        # From the least to the most telling: elements, format, number of tensors, size.
-        for drop in (2, 0, 0, 0):
-            if len(parts) > drop and cell_len("   ".join(["paramtui  " + name, *parts, state])) > width:
-                del parts[drop]
+        parts: tuple[str, ...] = ()
+        if self._opened is not None:
+            for parts in _facts(self._opened):
+                if cell_len("   ".join(["paramtui  " + name, *parts, state])) <= width:
+                    break
         name = fit(name, max(width - 10 - len(state) - 3, 1))
         line = Text("paramtui", style="bold", no_wrap=True, overflow="crop", end="")
         line.append(f"  {name}", style="bold")
