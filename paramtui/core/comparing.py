@@ -52,7 +52,7 @@ class Picture(NamedTuple):
         rows, columns: Entries of the picture down and across.
         cell: Rows and columns of the matrix that an entry stands for; the last ones may stand for fewer.
         counts: Elements that differ, by entry.
-        largest: The largest absolute difference, by entry; 0 where none has an amount.
+        largest: The largest absolute difference, by entry; NaN where a number is NaN in one alone.
         width: Columns of the matrix.
     """
 

@@ -108,7 +108,8 @@ class Tally:
         # What has no amount counts as no difference here: all others differ by more.
         high[~known], low[~known] = 0, 0
         amounts = _as_floats(high, low)
-        self._draw(places + start, amounts)
+        # Where one is NaN, the picture says so whatever else is there.
+        self._draw(places + start, np.where(known, amounts, np.nan))
         if not known.any():
             return
         best = _argmax(high, low)

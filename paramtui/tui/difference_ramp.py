@@ -49,10 +49,13 @@ class Ramp:
         if not self._picture.counts[row][column]:
             return EQUAL
         amount = self._picture.largest[row][column]
+        if math.isnan(amount):
+            return NAN
         if math.isinf(amount):
             return INFINITE
         if not amount:
-            return NAN
+            # Smaller than any float.
+            return 2 * _SHADES[0]
         below = math.floor(math.log10(self.top) - math.log10(amount))
         return 2 * _SHADES[STEPS - 1 - min(max(below, 0), STEPS - 1)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from math import prod
+from math import isnan, prod
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -239,7 +239,9 @@ class CompareScreen(ModalScreen[Destination | None]):
             return
         self.workers.cancel_group(self, "cell")
         words = f"{different:,} differ{'s' if different == 1 else ''}" if different else "all equal"
-        if largest:
+        if isnan(largest):
+            words += ", with NaN in one alone"
+        elif largest:
             words += f", by {number_text(largest)} at most"
         self._place(f"{extent.text}  {counted(extent.elements, 'element')}: {words}")
 
