@@ -1,4 +1,4 @@
-"""Letters and colours of a picture of differences: a step of the ramp is ten times as much as the one before.
+"""Letters and colours of a picture of differences: tenths of the largest as digits, shades for what is less.
 
 An entry is two letters wide, and its letters tell what its colour does.
 """
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 EQUAL: Final = "··"
 NAN: Final = "NN"
 INFINITE: Final = "II"
-_SHADES: Final = "░▒▓█"
+# Each ten times as much as the one before; above them come the digits.
+_SHADES: Final = "░▒▓"
 STEPS: Final = len(_SHADES)
-# Of the colours the strongest steps alone are told from the background.
-_LEAST: Final = 0.4
+# Of the colours the stronger steps alone are told from the background.
+_LEAST: Final = 0.3
 
 
 class Ramp:
@@ -56,15 +57,20 @@ class Ramp:
         if not amount:
             # Smaller than any float.
             return 2 * _SHADES[0]
+        tenths = int(10 * (amount / self.top))
+        if tenths:
+            return f" {min(tenths, 9)}"
         below = math.floor(math.log10(self.top) - math.log10(amount))
-        return 2 * _SHADES[STEPS - 1 - min(max(below, 0), STEPS - 1)]
+        return 2 * _SHADES[STEPS - min(max(below, 1), STEPS)]
 
     def legend(self) -> list[tuple[str, str]]:
         """Letters that occur, and what they stand for."""
         out = [(EQUAL, "equal" if self.letters else "equal (NaN to NaN too)")]
+        if any(letters[1].isdecimal() for letters in self.letters):
+            out.append(("1-9", f"tenths of {self.top:.3g}"))
         for step in range(STEPS, 0, -1):
             letters = 2 * _SHADES[step - 1]
-            bound = self.top / 10 ** (STEPS + 1 - step)
+            bound = self.top / 10 ** (STEPS + 2 - step)
             words = f"> {bound:.2g}" if step > 1 else "less"
             if letters in self.letters:
                 out.append((letters, words))
@@ -86,10 +92,12 @@ def entry_style(letters: str, depth: str, base: Style, *, light: bool) -> Style:
     """
     if letters == EQUAL:
         return base + Style(dim=True)
+    if letters[1].isdecimal():
+        share = _LEAST + (1 - _LEAST) * int(letters[1]) / 9
+        return heat(share, 1.0, depth, base, light=light)[1]
     if letters[0] not in _SHADES:
         return base + Style(bold=True, reverse=True)
-    share = _LEAST + (1 - _LEAST) * _SHADES.index(letters[0]) / (STEPS - 1)
-    ink = heat(share, 1.0, depth, base, light=light)[1]
+    ink = heat(0.5 + 0.25 * _SHADES.index(letters[0]), 1.0, depth, base, light=light)[1]
     return base + Style(color=ink.bgcolor if depth in (TRUECOLOR, EIGHT_BIT) else ink.color)
 
 

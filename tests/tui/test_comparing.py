@@ -205,7 +205,7 @@ async def test_one_element_that_differs_is_named_and_drawn(save: Save) -> None:
         await looker.pilot.press("left")
         assert entries(looker) == [
             [
-                "██" if (row, column) == (5, 3) else "[]" if (row, column) == (5, 2) else "··"
+                " 9" if (row, column) == (5, 3) else "[]" if (row, column) == (5, 2) else "··"
                 for column in range(8)
             ]
             for row in range(8)
@@ -304,9 +304,9 @@ async def test_nan_infinity_and_small_differences_have_letters_of_their_own(save
     b = torch.tensor([[0, float("nan"), float("inf"), 1, 0.05, 0.002, 1e-7, 0]], dtype=torch.float64)
     async with looking_at(save(two(torch.cat([a, a]), torch.cat([b, b])))) as looker:
         text = await compared(looker)
-        assert entries(looker)[1] == ["··", "NN", "II", "██", "▓▓", "▒▒", "░░", "··"]
+        assert entries(looker)[1] == ["··", "NN", "II", " 9", "▓▓", "▒▒", "░░", "··"]
         assert "NN NaN in one II infinite" in text
-        assert "██ > 0.1 ▓▓ > 0.01 ▒▒ > 0.001 ░░ less" in text
+        assert "1-9 tenths of 1 ▓▓ > 0.01 ▒▒ > 0.001 ░░ less" in text
 
 
 async def test_letters_and_not_colours_alone_tell_what_differs(
