@@ -104,36 +104,31 @@ class TyingMixin(WorkMixin):
 
     # Changed
 
-    def _tensor_here(self, opened: Opened) -> int:
-        """The tensor under the cursor; -1 after saying why there is none."""
-        row = self.query_one(TreePane).row
-        tensor = opened.tree.tensor[row] if row >= 0 else -1
-        if tensor < 0:
-            self.say("go to a parameter first")
-        return tensor
-
-    def _live_desk(self) -> EditDesk | None:
-        opened = self.opened
+    def _here(self) -> tuple[EditDesk, Opened, int] | None:
+        """The desk, and the tensor under the cursor; None after saying why nothing can be tied here."""
+        opened, row = self.opened, self.query_one(TreePane).row
         if opened is None:
             return None
         if opened.model is None:
             self.say(NOT_LIVE)
             return None
         desk = self._at_desk()
+        tensor = opened.tree.tensor[row] if row >= 0 else -1
         if desk is not None and desk.hindered:
             self.say(desk.hindered)
-            return None
-        return desk
+        elif tensor < 0:
+            self.say("go to a parameter first")
+        elif desk is not None:
+            return desk, opened, tensor
+        return None
 
     @work(group="tie", exclusive=True)
     async def action_tie(self) -> None:
         """Ties the parameter under the cursor to the marked one, after asking."""
-        desk, opened = self._live_desk(), self.opened
-        if desk is None or opened is None:
+        here = self._here()
+        if here is None:
             return
-        tensor = self._tensor_here(opened)
-        if tensor < 0:
-            return
+        desk, opened, tensor = here
         to = opened.tree.tensor[opened.marked] if opened.marked >= 0 else -1
         if to < 0:
             self.say("mark the parameter to tie it to first: m there, then B here")
@@ -154,12 +149,10 @@ class TyingMixin(WorkMixin):
     @work(group="tie", exclusive=True)
     async def action_untie(self) -> None:
         """Gives the parameter under the cursor memory of its own, after asking."""
-        desk, opened = self._live_desk(), self.opened
-        if desk is None or opened is None:
+        here = self._here()
+        if here is None:
             return
-        tensor = self._tensor_here(opened)
-        if tensor < 0:
-            return
+        desk, opened, tensor = here
         tied = opened.ties.of(tensor)
         if tied is None or tied.kind == DECLARED:
             self.say(f"{safe_text(opened.listing.names[tensor], 200)} shares memory with nothing")
