@@ -31,6 +31,8 @@ class OutputLines(ScrollView, can_focus=True):
         self._log = log
         self._lines: list[str] = []
         self._placed = False
+        # Whether it is on its way to the end.
+        self._going = False
         self.border_title = "What the model's code printed"
         self.border_subtitle = Text("p closes")
 
@@ -43,7 +45,7 @@ class OutputLines(ScrollView, can_focus=True):
         lines = self._log.lines or ["(nothing yet)"]
         if lines == self._lines:
             return
-        at_end = self.scroll_offset.y >= len(self._lines) - self.size.height
+        at_end = self._going or self.scroll_offset.y >= len(self._lines) - self.size.height
         self._lines = lines
         dropped = self._log.dropped
         if dropped:
@@ -54,7 +56,17 @@ class OutputLines(ScrollView, can_focus=True):
         self.refresh()
 
     def _to_end(self) -> None:
-        self.scroll_to(y=max(len(self._lines) - self.size.height, 0), animate=False, immediate=True)
+        # How far it can be scrolled is known once the new size has been laid out.
+        self._going = True
+        self.call_after_refresh(self._at_end)
+
+    def _at_end(self) -> None:
+        end = max(len(self._lines) - self.size.height, 0)
+        self.scroll_to(y=end, animate=False, immediate=True)
+        if self.scroll_offset.y < end and self.size.height:
+            self.call_after_refresh(self._at_end)
+        else:
+            self._going = False
 
     def on_resize(self) -> None:
         """The end is known once there is a height."""
