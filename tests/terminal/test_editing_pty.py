@@ -90,7 +90,7 @@ def look_at(found: Terminal, name: str) -> None:
 def initialise(found: Terminal, name: str, *keys: str, whole: bool = False) -> None:
     """Opens the form, chooses an initialiser by its name, types into other fields, and applies."""
     found.press("i")
-    found.until(lambda text: "enter apply" in text and "xavier_uniform_" in text)
+    found.until(lambda text: "enter apply" in text and re.search(r"_ +Fill the", text))
     if whole:
         # To where it is applied; a single tensor has no other fields before.
         found.press("\x1b[Zw")
