@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.listing import ROOT
 from paramtui.core.text import bytes_text, safe_text
 from paramtui.core.ties import ALIAS, APART, DECLARED, OVERLAP, geometries, order, relation
@@ -89,8 +90,37 @@ def partners(listing: Listing, tied: Tied, tensor: int) -> list[tuple[str, list[
         words[APART] = words[""]
     for place, other in enumerate(others):
         found = relation(listing, tensor, other) if place < MAX_COMPARED else ""
-        out[words[found]].append(names[other])
+        name = names[other]
+        if found == OVERLAP:
+            mine, its = index_in(listing, tensor, other), index_in(listing, other, tensor)
+            name += f" (this is its [{mine}])" if mine else f" (its place here: [{its}])" if its else ""
+        out[words[found]].append(name)
     return [(what, found) for what, found in out.items() if found]
+
+
+def index_in(listing: Listing, part: int, whole: int) -> str:
+    """The index by which one tensor gives another as a view, ``16:32, :``; empty where slices do not."""
+    if part in listing.extras or whole in listing.extras:
+        return ""
+    a, b = listing.geometry(part), listing.geometry(whole)
+    if a.location != b.location or a.dtype != b.dtype or len(a.shape) != len(b.shape) or 0 in a.shape:
+        return ""
+    # A dimension of one entry has no step that would tell anything.
+    moving = [dim for dim, size in enumerate(b.shape) if size > 1]
+    if any(a.stride[dim] != b.stride[dim] or not a.stride[dim] for dim in moving):
+        return ""
+    rest, uneven = divmod(a.begin - b.begin, ITEMSIZE[a.dtype])
+    if rest < 0 or uneven:
+        return ""
+    slices = [":"] * len(a.shape)
+    for dim in sorted(moving, key=lambda dim: -a.stride[dim]):
+        first, rest = divmod(rest, a.stride[dim])
+        if first + a.shape[dim] > b.shape[dim]:
+            return ""
+        slices[dim] = ":" if a.shape[dim] == b.shape[dim] else f"{first}:{first + a.shape[dim]}"
+    while len(slices) > 1 and slices[-1] == ":":
+        slices.pop()
+    return "" if rest or a.shape == b.shape else ", ".join(slices)
 
 
 def strands(listing: Listing, tied: Tied) -> list[list[str]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from paramtui.core.addresses import StridedSet
     from paramtui.core.geometry import Geometry
-    from paramtui.core.listing import Declared, Listing
+    from paramtui.core.listing import Listing
     from paramtui.core.sharing import Slack
 
 ALIAS: Final = "alias"
@@ -97,9 +97,7 @@ class Ties:
         ]
         self._of: dict[int, Tied] = {member: tie for tie in groups for member in tie.members}
         self._ghosts: dict[int, Tied] = {}
-        for declared in listing.declared:
-            if kept is None or declared.tensor in kept:
-                self._declare(listing, declared, groups)
+        self._declare(listing, kept, groups)
         self.groups: tuple[Tied, ...] = tuple(groups)
         self._last = self._free_place(groups) - 1
         self._listing = listing
@@ -107,25 +105,34 @@ class Ties:
         self._apart: tuple[Tied, ...] | None = None
         self._apart_of: dict[int, Tied] = {}
 
-    def _declare(self, listing: Listing, declared: Declared, groups: list[Tied]) -> None:
-        if not declared.ghosts:
-            return
-        shared = self._of.get(declared.tensor)
-        nbytes = listing.nbytes[declared.tensor]
-        tie = Tied(
-            DECLARED,
-            # Names that are said to be one with a group are in that group for the eye.
-            shared.place if shared is not None else self._free_place(groups),
-            (declared.tensor,),
-            declared.ghosts,
-            nbytes,
-            nbytes * (1 + len(declared.ghosts)),
-            declared.by,
-        )
-        groups.append(tie)
-        self._of.setdefault(declared.tensor, tie)
-        for ghost in declared.ghosts:
-            self._ghosts[ghost] = tie
+    def _declare(self, listing: Listing, kept: frozenset[int] | None, groups: list[Tied]) -> None:
+        """Adds the names that are declared to be a tensor, all those of one tensor as one group."""
+        ghosts: dict[int, list[int]] = {}
+        by: dict[int, dict[str, None]] = {}
+        for declared in listing.declared:
+            if declared.ghosts and (kept is None or declared.tensor in kept):
+                ghosts.setdefault(declared.tensor, []).extend(declared.ghosts)
+                by.setdefault(declared.tensor, {})[declared.by] = None
+        free = self._free_place(groups)
+        for tensor, places in ghosts.items():
+            shared = self._of.get(tensor)
+            place = shared.place if shared is not None else free
+            free = max(free, place + 1)
+            nbytes = listing.nbytes[tensor]
+            tie = Tied(
+                DECLARED,
+                # Names that are said to be one with a group are in that group for the eye.
+                place,
+                (tensor,),
+                tuple(places),
+                nbytes,
+                nbytes * (1 + len(places)),
+                " and ".join(by[tensor]),
+            )
+            groups.append(tie)
+            self._of.setdefault(tensor, tie)
+            for ghost in places:
+                self._ghosts[ghost] = tie
 
     @staticmethod
     def _free_place(groups: list[Tied]) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Entries of one sort; the command line lists them all.
 MAX_ENTRIES = 1000
 MAX_NAMES = 40
+MAX_DETAILED = 20
 
 
 class Entry(NamedTuple):
@@ -59,7 +60,8 @@ def entries(opened: Opened) -> list[Entry]:
     groups = sorted(ties.groups, key=lambda tied: -tied.saved)
     if groups:
         saved = sum(tied.saved for tied in groups)
-        total = f"{counted(len(groups), 'group')}, sharing saves {bytes_text(saved)}"
+        listed = f", the {MAX_ENTRIES:,} that save most are listed" if len(groups) > MAX_ENTRIES else ""
+        total = f"{counted(len(groups), 'group')}, sharing saves {bytes_text(saved)}{listed}"
         out.append(_heading(f"names of one tensor: {total}"))
         out += [_group(opened, tied) for tied in groups[:MAX_ENTRIES]]
         out += _more(len(groups))
@@ -91,11 +93,10 @@ def _group(opened: Opened, tied: Tied) -> Entry:
         (f"{tied.letter:>2}{tied.sign} ", "bold"),
         (f"{counted(count, 'name'):>9}  {bytes_text(tied.nbytes):>7}  ", ""),
         (f"{saving_words(tied):<14}  ", ""),
-        (names_text(names, 3) if count <= MAX_NAMES else f"{names_text(names[:3])}, …", ""),
+        (names_text(names, 3, count), ""),
     )
-    detail = [Text(f"{WORDS[tied.kind]}  {how(listing, tied)}".rstrip(), "bold"), Text(names_text(names))]
-    if count > MAX_NAMES:
-        detail[1].append(f" … {count:,} in all")
+    reason = f"{WORDS[tied.kind]}  {how(listing, tied)}".rstrip()
+    detail = [Text(reason, "bold"), Text(names_text(names, MAX_DETAILED, count))]
     return Entry(line, detail, _row(opened, tied.members[0]))
 
 

@@ -78,7 +78,14 @@ def _partners(opened: Opened, tied: Tied, tensor: int) -> list[Text]:
     return lines
 
 
-def names_text(names: Sequence[str], limit: int = MAX_NAMES) -> str:
-    """The first few of some names, and how many more there are."""
+def names_text(names: Sequence[str], limit: int = MAX_NAMES, count: int | None = None) -> str:
+    """The first few of some names, and how many more there are.
+
+    Args:
+        names: Some of them, or all.
+        limit: How many are written out.
+        count: How many there are; None for as many as are given.
+    """
     shown = ", ".join(safe_text(name, 80) or "(tensor)" for name in names[:limit])
-    return f"{shown} and {len(names) - limit:,} more" if len(names) > limit else shown
+    more = (len(names) if count is None else count) - limit
+    return f"{shown} and {more:,} more" if more > 0 else shown

@@ -11,7 +11,7 @@ from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.listing import GHOST, ITEM, ROOT, Declared, Listing, Value
 from paramtui.core.sharing import distinct, find_sharing
 from paramtui.core.tie_rows import TieRows
-from paramtui.core.tie_words import partners, strands
+from paramtui.core.tie_words import index_in, partners, strands
 from paramtui.core.ties import ALIAS, APART, OVERLAP, Ties, letter, relation, wasteful
 from paramtui.core.tree import Tree
 from paramtui.core.unique_sums import saved_below
@@ -125,11 +125,41 @@ def test_a_tensors_partners_are_told_by_what_they_have_in_common(found: list[Vie
         for member in tied.members:
             told = dict(partners(listing, tied, member))
             others = {listing.names[other]: other for other in tied.members if other != member}
-            assert sorted(name for names in told.values() for name in names) == sorted(others)
+            named = [name.partition(" ")[0] for names in told.values() for name in names]
+            assert sorted(named) == sorted(others)
             for words, names in told.items():
                 for name in names:
-                    common = bool(sets[member] & sets[others[name]])
+                    common = bool(sets[member] & sets[others[name.partition(" ")[0]]])
                     assert common == (words in ("the same memory as", "overlaps"))
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    st.data(),
+)
+def test_a_view_of_another_tensor_is_told_by_the_index_that_gives_it(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    import numpy as np
+
+    whole = np.arange(int(np.prod(sizes)), dtype=np.float32).reshape(sizes)
+    order = data.draw(st.permutations(range(len(sizes))))
+    whole = whole.transpose(order)
+    bounds = [sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n)))) for n in whole.shape]
+    part = whole[tuple(slice(*each) for each in bounds)]
+    if not part.size or part.shape == whole.shape:
+        return
+
+    def view(array: np.ndarray) -> View:  # type: ignore[type-arg]
+        begin = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+        return 0, begin, "float32", array.shape, tuple(step // 4 for step in array.strides)
+
+    listing = listing_of([view(whole), view(part)])
+    told = index_in(listing, 1, 0)
+    assert told
+    assert np.array_equal(eval(f"whole[{told}]"), part)
+    assert not index_in(listing, 0, 1)
 
 
 @settings(max_examples=100)

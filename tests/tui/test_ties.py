@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import safetensors.torch
 import torch
 from textual.widgets import OptionList, Static
@@ -12,7 +13,7 @@ from torch import nn
 
 from paramtui.tui.screens.ask import AskScreen
 from paramtui.tui.screens.groups import GroupsScreen
-from tests.tui.edited import done, editing, said, typed
+from tests.tui.edited import burst, done, editing, said, typed
 from tests.tui.screens import Looker, lines_of, looking_at
 from tests.tui.test_live import on_model
 
@@ -136,7 +137,7 @@ async def test_keys_go_to_the_next_name_and_to_the_next_group(save: Save) -> Non
 async def test_a_tensor_names_its_partners_and_what_they_have_in_common(save: Save) -> None:
     async with looking_at(save(many_kinds()), at="attn.q") as looker:
         page = "\n".join(looker.page())
-        assert "B~  overlaps attn.qkv" in page
+        assert "B~  overlaps attn.qkv (this is its [0:4])" in page
         assert "touches only through others attn.k" in page
         await looker.press(")")
         assert "in one storage, without a byte in common, with" not in "\n".join(looker.page())
@@ -247,6 +248,42 @@ async def test_equal_copies_are_searched_for_on_demand_and_never_called_shared(s
         assert lines[2].endswith("a, b")
         assert "all 1" in lines[3]
         assert lines[3].endswith("x, y")
+
+
+async def test_a_list_longer_than_the_screen_keeps_what_is_said_of_it_in_sight(save: Save) -> None:
+    tensors = [torch.randn(3) for _ in range(60)]
+    path = save({f"{name}{place}": tensor for place, tensor in enumerate(tensors) for name in ("a", "b")})
+    async with looking_at(path, (80, 24)) as looker:
+        await looker.press("P")
+        await looker.until(lambda: isinstance(looker.app.screen, GroupsScreen))
+        await looker.pilot.press("c")
+        await looker.until(lambda: any("no two tensors are equal" in line for line in looker.screen()))
+        await looker.pilot.press("end")
+        lines = looker.screen()
+        assert any("a59, b59" in line and "BH=" in line for line in lines)
+        assert any("the same memory" in line for line in lines)
+        assert any("enter goes there" in line for line in lines)
+
+
+@pytest.mark.parametrize("keys", [("enter", "enter"), ("escape", "enter"), ("n", "n"), ("y", "y")])
+async def test_two_keys_at_once_answer_a_question_once(keys: tuple[str, str]) -> None:
+    net: Any = nn.Sequential(layer := nn.Linear(4, 4), layer)
+    async with on_model(net) as looker:
+        looker.app.browser.go_to_name("1.weight")
+        await looker.press("D")
+        await asked(looker)
+        await burst(looker, *keys)
+        await looker.until(lambda: looker.app.screen is looker.app.browser)
+        await looker.settle()
+        if keys[0] in ("enter", "y"):
+            await done(looker, 1)
+            assert net[1].weight is not layer.weight
+        else:
+            assert net[1].weight is layer.weight
+        await looker.press("P")
+        await looker.until(lambda: isinstance(looker.app.screen, GroupsScreen))
+        await burst(looker, "enter", "enter")
+        await looker.until(lambda: looker.app.screen is looker.app.browser)
 
 
 # Respected

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from rich.text import Text
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from paramtui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ class Choice(NamedTuple):
     shown: int = 1
 
 
-class AskScreen(ModalScreen[str]):
+class AskScreen(Dialog[str]):
     """Gives the answer that was chosen.
 
     Args:

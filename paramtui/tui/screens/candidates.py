@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual import on
 from textual.binding import Binding
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from paramtui.core.text import safe_text
+from paramtui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
 
-class CandidatesScreen(ModalScreen[str | None]):
+class CandidatesScreen(Dialog[str | None]):
     """Gives the target that was chosen, or None."""
 
     CSS = """

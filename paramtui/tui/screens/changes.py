@@ -10,7 +10,6 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -19,6 +18,7 @@ from paramtui.core.file_names import free_name
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 from paramtui.tui.pages import counted
+from paramtui.tui.screens.dialog import Dialog
 from paramtui.tui.screens.open import PathSuggester
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SCRIPT = ".changes.py"
 JOURNAL = ".changes.json"
 
 
-class ChangesScreen(ModalScreen[None]):
+class ChangesScreen(Dialog[None]):
     """A list that changes while things are taken back and done again.
 
     Args:

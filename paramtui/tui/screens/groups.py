@@ -8,7 +8,6 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -16,6 +15,7 @@ from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 from paramtui.tui.group_lines import Entry, copies_entries, entries, outcome_words
 from paramtui.tui.opened import ability
+from paramtui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from paramtui.tui.opened import Opened
 
 KEYS = "enter goes there   c equal copies   esc closes"
+# Lines around the list: the frame, the detail with its rule, what is said.
+AROUND = 8
 
 
-class GroupsScreen(ModalScreen[int | None]):
+class GroupsScreen(Dialog[int | None]):
     """Gives the row to go to; None for none.
 
     Args:
@@ -35,12 +37,12 @@ class GroupsScreen(ModalScreen[int | None]):
 
     CSS = """
     GroupsScreen { align: center middle; background: $background 60%; }
-    #groups { width: 130; max-width: 98%; height: auto; max-height: 95%; padding: 0 1;
+    #groups { width: 130; max-width: 98%; height: auto; max-height: 96%; padding: 0 1;
               border: round $accent; background: $background; }
-    #groups-list { height: auto; max-height: 24; border: none; background: $background; padding: 0;
+    #groups-list { height: auto; border: none; background: $background; padding: 0;
                    text-wrap: nowrap; text-overflow: ellipsis; }
-    #groups-detail { height: auto; max-height: 8; margin: 1 0 0 0; }
-    #groups-said { height: auto; text-style: bold; }
+    #groups-detail { height: 4; border-top: solid $foreground 30%; overflow: hidden; }
+    #groups-said { height: 2; text-style: bold; overflow: hidden; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+g", "back", "back", show=False),
@@ -64,6 +66,10 @@ class GroupsScreen(ModalScreen[int | None]):
             yield OptionList(id="groups-list", markup=False, compact=True)
             yield Static("", id="groups-detail", markup=False)
             yield Static("", id="groups-said", markup=False)
+
+    def on_resize(self) -> None:
+        """The list takes the room that is left; what is said below it stays in sight."""
+        self.query_one(OptionList).styles.max_height = max(self.app.size.height * 96 // 100 - AROUND, 3)
 
     def on_mount(self) -> None:
         """Lists what is known without reading numbers."""

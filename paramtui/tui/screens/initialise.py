@@ -9,7 +9,6 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -18,6 +17,7 @@ from paramtui.core.text import safe_text
 from paramtui.tui.initialise_form import ANY, PARTS, Form, Remembered
 from paramtui.tui.initialise_lines import code_lines, heading, in_lines, list_line, target_lines
 from paramtui.tui.preview_lines import preview_lines
+from paramtui.tui.screens.dialog import Dialog
 from paramtui.tui.screens.initialise_work import FEW, TICK, InitialiseWork
 from paramtui.tui.terminal import ascii_only
 from paramtui.tui.widgets.choice_field import ChoiceField
@@ -42,7 +42,7 @@ NAME_WIDTH = 18
 NOT_APART = "not apart from the rest"
 
 
-class InitialiseScreen(InitialiseWork, ModalScreen[Edit | None]):
+class InitialiseScreen(InitialiseWork, Dialog[Edit | None]):
     """Gives an `Initialise` or an `ApplyFunction`, or None.
 
     Args:

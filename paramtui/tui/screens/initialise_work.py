@@ -16,15 +16,14 @@ from paramtui.tui.preview_lines import first_picks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from textual.screen import ModalScreen
-
     from paramtui.core.edits import Edit
     from paramtui.core.source import Editor, Preview
     from paramtui.tui.initialise_form import Form, Remembered
     from paramtui.tui.initialise_outlook import Outlook
     from paramtui.tui.opened import Opened
+    from paramtui.tui.screens.dialog import Dialog
 
-    _Base = ModalScreen[Edit | None]
+    _Base = Dialog[Edit | None]
 else:
     _Base = object
 

@@ -8,11 +8,11 @@ from rich.text import Text
 from textual import on
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
+from paramtui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -29,7 +29,7 @@ EXAMPLES = (
 )
 
 
-class InputsScreen(ModalScreen[str | None]):
+class InputsScreen(Dialog[str | None]):
     """Gives a specification of inputs, or None."""
 
     AUTO_FOCUS = "Input"

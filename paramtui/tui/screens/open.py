@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
-from textual.screen import Screen
 from textual.suggester import Suggester
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from paramtui.core.search import Query
 from paramtui.core.text import safe_text
+from paramtui.tui.screens.dialog import Question
 from paramtui.tui.widgets.strips import fit
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _completed(value: str) -> str | None:
     return value + name[len(begin) :] + ("/" if is_folder else "")
 
 
-class OpenScreen(Screen[str | None]):
+class OpenScreen(Question[str | None]):
     """Gives the target that a person chose, or None."""
 
     AUTO_FOCUS = "#offers"
@@ -100,7 +100,7 @@ class OpenScreen(Screen[str | None]):
             Text("paramtui  opens a PyTorch model or checkpoint as a tree of blocks", "bold"), id="open-title"
         )
         yield Input(
-            placeholder="a path; or a few letters of what is listed below",
+            placeholder="/ then a path, or a few letters of what is listed below",
             id="open-line",
             compact=True,
             suggester=PathSuggester(),

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual.binding import Binding
 from textual.geometry import Size
-from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from paramtui.core.text import safe_text
+from paramtui.tui.screens.dialog import Dialog
 from paramtui.tui.widgets.strips import text_strip
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class OutputLines(ScrollView, can_focus=True):
         return text_strip(text, self.size.width, self.rich_style, self.app.console)
 
 
-class OutputScreen(ModalScreen[None]):
+class OutputScreen(Dialog[None]):
     """A window onto the output; any of its keys closes it."""
 
     CSS = """

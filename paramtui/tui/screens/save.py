@@ -10,13 +10,13 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError, SavingStoppedError
 from paramtui.tui.editing.progress import Progress
 from paramtui.tui.editing.saving_words import Place, look_at, place_words, what_words
+from paramtui.tui.screens.dialog import Dialog
 from paramtui.tui.screens.open import PathSuggester
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ TICK = 0.25
 KEYS = "enter saves   tab completes   ctrl+u empties   esc back"
 
 
-class SaveScreen(ModalScreen["Saved | None"]):
+class SaveScreen(Dialog["Saved | None"]):
     """Saves, and gives what came of it; None where nothing was saved.
 
     Attributes:

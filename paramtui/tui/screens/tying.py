@@ -44,7 +44,7 @@ class TyingMixin(WorkMixin):
             self.say("shared memory: only letters")
         elif opened.tie_rows.rows:
             self.say(
-                "A= same memory  A~ overlaps  A: declared  a/ one storage, apart   ) next  } group  P all"
+                "A= same  A~ overlaps  A: declared  a/ apart  A+ several   ) } next  P list"
             )
         else:
             self.say(f"{NO_TIES}: P looks for equal copies")
