@@ -105,6 +105,8 @@ def index_in(listing: Listing, part: int, whole: int) -> str:
     a, b = listing.geometry(part), listing.geometry(whole)
     if a.location != b.location or a.dtype != b.dtype or len(a.shape) != len(b.shape) or 0 in a.shape:
         return ""
+    if any(mine > its for mine, its in zip(a.shape, b.shape, strict=True)):
+        return ""
     # A dimension of one entry has no step that would tell anything.
     moving = [dim for dim, size in enumerate(b.shape) if size > 1]
     if any(a.stride[dim] != b.stride[dim] or not a.stride[dim] for dim in moving):
