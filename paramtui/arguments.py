@@ -8,9 +8,29 @@ from typing import TYPE_CHECKING
 from paramtui.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import NoReturn
 
 TARGETS = "checkpoint file or directory, file.py, file.py:factory, package.module:factory"
+
+
+def parsed(command: str | None, words: Sequence[str]) -> argparse.Namespace:
+    """What the words of a command say; options may stand before, between and after the other words.
+
+    Args:
+        command: None for browsing.
+        words: Those after the command.
+
+    Raises:
+        UsageError: They say nothing that the command takes.
+    """
+    parser = parser_of(command)
+    options, left = parser.parse_known_intermixed_args(words)
+    if left:
+        # An option that is not known leaves over what follows it, too.
+        unknown = [word for word in left if word.startswith("-")] or left
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def parser_of(command: str | None) -> argparse.ArgumentParser:
@@ -49,7 +69,7 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
         _add_changing(parser, command)
     elif command == "ls":
         parser.description = "Lists a model or checkpoint as a tree with totals, or one line a tensor."
-        parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="globs over full dotted names")
+        _add_patterns(parser)
         parser.add_argument("--flat", action="store_true", help="one line a tensor instead of the tree")
         parser.add_argument("--depth", type=_depth, metavar="N", help="levels of the tree to show")
         parser.add_argument(
@@ -60,7 +80,7 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
         )
     elif command == "shared":
         parser.description = "Lists names that share memory, are declared to be one, or keep storage alive."
-        parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="globs over full dotted names")
+        _add_patterns(parser)
         parser.add_argument(
             "--copies", action="store_true", help="read all numbers and list equal copies too"
         )
@@ -72,6 +92,13 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
         parser.add_argument("index", metavar="INDEX", nargs="?", default="", help="as in Python: 0,:3")
     parser.add_argument("--json", action="store_true", help="strict JSON for programs")
     return parser
+
+
+def _add_patterns(parser: argparse.ArgumentParser) -> None:
+    # With a default they are not named as missing.
+    parser.add_argument(
+        "patterns", metavar="PATTERN", nargs="*", default=[], help="globs over full dotted names"
+    )
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:

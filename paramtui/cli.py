@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from paramtui.checkpoints.source import CheckpointSource
+    from paramtui.commands.ls import Selection
     from paramtui.core.copies import CopySearch
     from paramtui.core.model_target import ModelOptions
     from paramtui.core.source import Editor
@@ -70,10 +71,10 @@ def _fail(message: str) -> int:
 def _run(words: list[str]) -> int:
     if words and words[0] in PLANNED:
         return _fail(f"the command {words[0]} is not available yet")
-    from paramtui.arguments import parser_of
+    from paramtui.arguments import parsed
 
     command = words[0] if words and words[0] in COMMANDS else None
-    options = parser_of(command).parse_args(_bracketed(words[1:] if command else words))
+    options = parsed(command, _bracketed(words[1:] if command else words))
     options.command = command
     if command == "ls":
         return _ls(options)
@@ -181,10 +182,7 @@ def _ls(options: argparse.Namespace) -> int:
     with _Opened(options) as source:
         listing = source.listing
     selection = ls.Selection(listing, options.patterns)
-    if selection.narrowed and not selection.tensors and not selection.values:
-        from paramtui.core.text import safe_text
-
-        print(f"paramtui: no name matches {safe_text(' '.join(options.patterns))}", file=sys.stderr)
+    _check_matches(selection, options.patterns)
     if options.json:
         _write(ls.ls_json(listing, selection))
     elif options.flat:
@@ -194,11 +192,20 @@ def _ls(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_matches(selection: Selection, patterns: Sequence[str]) -> None:
+    """Says on stderr that no name matches."""
+    if not selection:
+        from paramtui.core.text import safe_text
+
+        print(f"paramtui: no name matches {safe_text(' '.join(patterns))}", file=sys.stderr)
+
+
 def _shared(options: argparse.Namespace) -> int:
     from paramtui.commands import ls, shared
 
     with _Opened(options) as source:
         selection = ls.Selection(source.listing, options.patterns)
+        _check_matches(selection, options.patterns)
         copies = _copies(source) if options.copies else None
     render = shared.shared_json if options.json else shared.shared_text
     _write(render(source.listing, selection, copies))
@@ -232,16 +239,20 @@ def _show(options: argparse.Namespace) -> int:
 
     with _Opened(options) as source:
         listing = source.listing
+        value = None
         try:
             tensor = show.choose(listing, options.name)
         except NameLookupError:
             value = show.find_value(listing, options.name) if options.name is not None else None
             if value is None:
                 raise
-            _write([show.show_value(listing, value, as_json=options.json)])
-            return 0
+            meant = show.declared_to_be(listing, value)
+            if meant is None:
+                _write([show.show_value(listing, value, as_json=options.json)])
+                return 0
+            tensor = meant
         render = show.show_json if options.json else show.show_text
-        _write(render(listing, source.read_window, tensor, options.index))
+        _write(render(listing, source.read_window, tensor, options.index, value))
     return 0
 
 

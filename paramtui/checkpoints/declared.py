@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HEADER: Final = "the header"
 """What declares the ties of an alias map."""
 
-_COMPARE: Final = "; paramtui shared --copies compares them"
+_COMPARE: Final = "; compare them"
 _WEIGHTS: Final = (".safetensors", ".bin", ".pt", ".pth", ".index.json")
 _FORMATS: Final = ("safetensors", "safetensors-sharded", "torch-zip", "torch-legacy", "torch-sharded")
 # Warnings of one sort, and state dicts in one file, that are looked at.
@@ -133,15 +133,23 @@ def _is_model(listing: Listing) -> bool:
 
 
 def _declare_config(source: CheckpointSource, path: str) -> list[str]:
-    from paramtui.checkpoints.hf_config import claim, find_match, read_config
+    from paramtui.checkpoints.hf_config import FLAG, Broken, claim, find_match, is_odd, read_config
 
     config = read_config(path)
-    said = claim(config) if config is not None else None
-    if said is None:
+    if config is None:
         return []
     listing = source.listing
+    dicts = list(_state_dicts(listing).items())[:_MAX_DICTS]
+    if isinstance(config, Broken):
+        # Beside other tensors than a language model's it may be any file.
+        words = f"config.json beside it is broken (byte {config.byte:,}): what it declares is not known"
+        return [words] if dicts else []
+    said = claim(config)
+    if said is None:
+        words = f"config.json: {FLAG} is neither true nor false: not looked at"
+        return [words] if dicts and is_odd(config) else []
     problems: list[str] = []
-    for holder, stored in list(_state_dicts(listing).items())[:_MAX_DICTS]:
+    for holder, stored in dicts:
         declared = _header_ghosts(listing) if holder == ROOT else {}
         match = find_match(stored.keys() | declared.keys(), said.model_type)
         if match is None:

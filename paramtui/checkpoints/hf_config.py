@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 MAX_CONFIG: Final = 4_000_000
-_FLAG: Final = "tie_word_embeddings"
+FLAG: Final = "tie_word_embeddings"
 # `PreTrainedConfig.get_text_config(decoder=True)` looks under these.
 _NESTED: Final = ("decoder", "generator", "text_config")
 
@@ -65,6 +65,16 @@ class Claim(NamedTuple):
     tied: bool
     by: str
     model_type: str
+
+
+class Broken(NamedTuple):
+    """A configuration that is no JSON.
+
+    Attributes:
+        byte: Where it ceases to be.
+    """
+
+    byte: int
 
 
 class Head(NamedTuple):
@@ -177,8 +187,8 @@ class Match(NamedTuple):
     others: tuple[tuple[str, str], ...]
 
 
-def read_config(path: str) -> dict[str, Any] | None:
-    """The configuration at a path; None for a file that is damaged, too large or something else."""
+def read_config(path: str) -> dict[str, Any] | Broken | None:
+    """The configuration at a path; None for a file that cannot be read, is too large or something else."""
     import json
 
     from paramtui.checkpoints.files import RandomFile
@@ -187,7 +197,13 @@ def read_config(path: str) -> dict[str, Any] | None:
         with RandomFile(path) as file:
             if file.nbytes > MAX_CONFIG:
                 return None
-            found = json.loads(file.read(0, file.nbytes).decode())
+            data = file.read(0, file.nbytes)
+        text = data.decode()
+        found = json.loads(text)
+    except UnicodeDecodeError as error:
+        return Broken(error.start)
+    except json.JSONDecodeError as error:
+        return Broken(len(error.doc[: error.pos].encode()))
     except (ParamtuiError, ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
@@ -197,14 +213,10 @@ def read_config(path: str) -> dict[str, Any] | None:
 
 def claim(config: dict[str, Any]) -> Claim | None:
     """What a configuration says of its output head; None where it says nothing or the model has none."""
-    architectures = config.get("architectures")
-    if not isinstance(architectures, list) or not any(
-        isinstance(name, str) and name.endswith(_WITH_HEAD) for name in architectures
-    ):
+    if not _has_head(config):
         return None
-    nested = next((config[name] for name in _NESTED if isinstance(config.get(name), dict)), None)
-    configs = [config] if nested is None else [config, nested]
-    flags = [found[_FLAG] for found in configs if _FLAG in found]
+    configs = _configs(config)
+    flags = [found[FLAG] for found in configs if FLAG in found]
     types = [found.get("model_type") for found in configs]
     model_type = types[0] if isinstance(types[0], str) else ""
     # Versions differ in which of the two counts: they must agree, and so must what one leaves out.
@@ -212,13 +224,32 @@ def claim(config: dict[str, Any]) -> Claim | None:
     if flags and all(flag is True for flag in flags):
         return Claim(tied=True, by="config.json", model_type=model_type)
     if flags and all(flag is False for flag in flags):
-        unsaid = [tied for found, tied in zip(configs, defaults, strict=True) if _FLAG not in found]
+        unsaid = [tied for found, tied in zip(configs, defaults, strict=True) if FLAG not in found]
         if any(unsaid) or model_type in _SCALING:
             return None
         return Claim(tied=False, by="config.json", model_type=model_type)
     if not flags and all(defaults):
         return Claim(tied=True, by=f"the default of {model_type} models", model_type=model_type)
     return None
+
+
+def is_odd(config: dict[str, Any]) -> bool:
+    """Whether a model with an output head says neither yes nor no where it says whether that is tied."""
+    flags = [found[FLAG] for found in _configs(config) if FLAG in found]
+    return _has_head(config) and any(flag is not True and flag is not False for flag in flags)
+
+
+def _has_head(config: dict[str, Any]) -> bool:
+    architectures = config.get("architectures")
+    return isinstance(architectures, list) and any(
+        isinstance(name, str) and name.endswith(_WITH_HEAD) for name in architectures
+    )
+
+
+def _configs(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """A configuration, and the one inside that its text model has."""
+    nested = next((config[name] for name in _NESTED if isinstance(config.get(name), dict)), None)
+    return [config] if nested is None else [config, nested]
 
 
 def find_match(names: Collection[str], model_type: str) -> Match | None:

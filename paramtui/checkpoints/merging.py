@@ -38,6 +38,7 @@ def append_listing(
     listing.node_step += added.node_step[1:]
     listing.node_class.update({node(at): name for at, name in added.node_class.items()})
     listing.modules += [node(at) for at in added.modules]
+    listing.repeated |= {node(at) for at in added.repeated}
     listing.node += [node(at) for at in added.node]
     listing.location += [at + location_shift if at >= 0 else at for at in added.location]
     for column in ("kind", "dtype", "shape", "stride", "offset", "nbytes", "requires_grad", "begin"):

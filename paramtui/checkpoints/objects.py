@@ -184,6 +184,8 @@ class ObjectWalker:
                 first = safe_text(self.listing.node_name(self._first_node[ident]))
                 self._value(node, type_name(found), f"the same object as {first}")
                 return
+            if self.listing.modules[-1:] == [node]:
+                self.listing.repeated.add(node)
         else:
             self._first_node[ident] = node
         self._open[ident] = node

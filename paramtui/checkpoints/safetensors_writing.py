@@ -15,6 +15,7 @@ from paramtui.checkpoints.state_dict import PIECE, check_entries, is_contiguous,
 from paramtui.checkpoints.writing import FileJob
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.text import safe_text
+from paramtui.core.whole_views import apart_words
 from paramtui.errors import SavingError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def safetensors_file_job(
         mode_of: As in `FileJob`.
 
     Returns:
-        The job, and a sentence for each tie that the file cannot keep.
+        The job, and sentences about the ties that the file cannot keep.
 
     Raises:
         SavingError: The format cannot hold these tensors.
@@ -75,9 +76,9 @@ def safetensors_file_job(
                 " they hold a text of that name"
             )
     written = [entry for entry in entries if entry.name not in dropped]
-    for group in listed(written).sharing.groups:
-        names = ", ".join(safe_text(written[member].name) for member in group.members)
-        notes.append(f"{names} overlap in memory; each is written whole, so they are no longer tied")
+    lost = apart_words(len(listed(written).sharing.groups), kept=bool(dropped))
+    if lost:
+        notes.append(lost)
     written.sort(key=lambda entry: -ITEMSIZE[entry.dtype])
     header = _header(path, written, metadata)
     nbytes = len(header) + sum(numel(entry) * ITEMSIZE[entry.dtype] for entry in written)

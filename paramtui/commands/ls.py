@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from paramtui.core.describe import all_warnings, elements_words, size_words, tensor_facts, value_text
 from paramtui.core.jsonable import jsonable
 from paramtui.core.listing import GHOST
-from paramtui.core.ordering import in_order
+from paramtui.core.ordering import in_order, natural_key
 from paramtui.core.text import bytes_text, count_text, key_text, safe_text
 from paramtui.core.tie_words import WORDS, all_names
 from paramtui.core.ties import Ties
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from paramtui.core.listing import Listing
+    from paramtui.core.ties import Tied
 
 # Deeper rows are not indented further; a name is cut before it pushes the facts off the line.
 MAX_INDENT = 40
@@ -33,6 +36,7 @@ class Selection:
     def __init__(self, listing: Listing, patterns: Sequence[str]) -> None:
         self.listing = listing
         self.narrowed = bool(patterns)
+        self._ties: Ties | None = None
         if not patterns:
             self.tensors: Sequence[int] = range(len(listing))
             self.values: Sequence[int] = range(len(listing.values))
@@ -45,9 +49,37 @@ class Selection:
         ]
         self.modules = [node for node in listing.modules if matches(listing.node_name(node))]
 
+    def __bool__(self) -> bool:
+        """Whether a name matches, or there are no patterns."""
+        return not self.narrowed or bool(self.tensors or self.values)
+
+    @property
     def ties(self) -> Ties:
-        """What shares memory among the chosen tensors."""
-        return Ties(self.listing, self.tensors if self.narrowed else None)
+        """What shares memory in the whole listing: a name that is kept has partners that are not."""
+        if self._ties is None:
+            self._ties = Ties(self.listing)
+        return self._ties
+
+    def groups(self) -> tuple[Tied, ...]:
+        """The groups with a name that the patterns keep, with all their names."""
+        ties = self.ties
+        if not self.narrowed:
+            return ties.groups
+        found = [*map(ties.of, self.tensors), *map(ties.of_ghost, self.values)]
+        # Groups of one letter are one for the reader.
+        places = {tied.place for tied in found if tied is not None}
+        return tuple(tied for tied in ties.groups if tied.place in places)
+
+    def apart(self) -> tuple[Tied, ...]:
+        """Views of one storage, of which the patterns keep one, with all their names."""
+        if not self.narrowed:
+            return self.ties.apart
+        kept = frozenset(self.tensors)
+        return tuple(tied for tied in self.ties.apart if not kept.isdisjoint(tied.members))
+
+    def ghosts(self) -> list[int]:
+        """Places among the values of the names that are kept and declared to be another tensor."""
+        return [index for index in self.values if self.ties.of_ghost(index) is not None]
 
 
 def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
@@ -107,7 +139,7 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
     if modules:
         yield f' "modules": {text(modules)},\n'
     yield ' "shared": '
-    yield text([[names[m] for m in tied.members] for tied in selection.ties().groups if not tied.ghosts])
+    yield text([list(all_names(listing, tied)) for tied in selection.groups()])
     yield f',\n "globals": {text(listing.globals)},\n "warnings": {text(all_warnings(listing))},\n "totals": '
     totals = listing.totals(selection.tensors if selection.narrowed else None)
     sums = totals._asdict()
@@ -170,20 +202,40 @@ def title(listing: Listing, selection: Selection) -> str:
 
 
 def ls_flat(listing: Listing, selection: Selection, order: str) -> Iterator[str]:
-    """One line a tensor: name, dtype, shape, size."""
+    """One line a tensor: name, dtype, shape, size; then one for each name that is declared to be another."""
     yield title(listing, selection) + "\n"
-    names = listing.names
+    names, ties = listing.names, selection.ties
     tensors = in_order(listing, selection.tensors, order)
     rows = [(safe_text(names[tensor]) or "(tensor)", *tensor_facts(listing, tensor)) for tensor in tensors]
+    ghosts = [(listing.node_name(listing.values[index].node), index) for index in selection.ghosts()]
     widths = [
         min(max((len(row[column]) for row in rows), default=0), limit)
         for column, limit in ((0, 80), (1, 20), (2, 30))
     ]
-    ties = selection.ties()
-    for tensor, (name, dtype, shape, size) in zip(tensors, rows, strict=True):
-        line = f"{name:<{widths[0]}}  {dtype:<{widths[1]}}  {shape:<{widths[2]}}  {size:>8}"
-        yield _marked(listing, tensor, line, ties) + "\n"
-    yield from _foot(listing, ties)
+    widths[0] = max(widths[0], min(max((len(safe_text(name)) for name, _ in ghosts), default=0), 80))
+
+    def tensor_lines() -> Iterator[tuple[str, str]]:
+        for tensor, (name, dtype, shape, size) in zip(tensors, rows, strict=True):
+            line = f"{name:<{widths[0]}}  {dtype:<{widths[1]}}  {shape:<{widths[2]}}  {size:>8}"
+            yield names[tensor], _marked(listing, tensor, line, ties) + "\n"
+
+    lines = tensor_lines()
+    declared = [
+        (name, f"{safe_text(name):<{widths[0]}}  {value_text(listing, index)}{_ghost_mark(index, ties)}\n")
+        for name, index in ghosts
+    ]
+    if order == "name" and declared:
+        declared.sort(key=lambda entry: natural_key(entry[0]))
+        yield from map(itemgetter(1), merge(lines, declared, key=lambda entry: natural_key(entry[0])))
+    else:
+        yield from map(itemgetter(1), lines)
+        yield from map(itemgetter(1), declared)
+    yield from _foot(listing, selection.groups())
+
+
+def _ghost_mark(index: int, ties: Ties) -> str:
+    tied = ties.of_ghost(index)
+    return f"  {tied.sign}{tied.letter}" if tied is not None else ""
 
 
 def _marked(listing: Listing, tensor: int, line: str, ties: Ties) -> str:
@@ -204,16 +256,16 @@ def _marked(listing: Listing, tensor: int, line: str, ties: Ties) -> str:
     return line
 
 
-def _foot(listing: Listing, ties: Ties) -> Iterator[str]:
-    """Legend of the groups, and warnings."""
-    for tied in ties.groups[:50]:
+def _foot(listing: Listing, groups: Sequence[Tied]) -> Iterator[str]:
+    """Legend of some groups, and warnings."""
+    for tied in groups[:50]:
         names = list(islice(all_names(listing, tied), 7))
         shown = ", ".join(safe_text(name) or "(tensor)" for name in names[:6])
         count = len(tied.members) + len(tied.ghosts)
         more = f" and {count - 6:,} more" if count > 6 else ""
         yield f"{tied.sign}{tied.letter} {WORDS[tied.kind]}: {shown}{more}\n"
-    if len(ties.groups) > 50:
-        yield f"and {len(ties.groups) - 50:,} more groups that share memory\n"
+    if len(groups) > 50:
+        yield f"and {len(groups) - 50:,} more groups that share memory\n"
     for warning in all_warnings(listing):
         yield f"warning: {safe_text(warning, 500)}\n"
 
@@ -228,10 +280,9 @@ def ls_tree(listing: Listing, selection: Selection, order: str, depth: int | Non
         tensors=selection.tensors if narrowed else None,
         values=selection.values if narrowed else None,
     )
-    ties = selection.ties()
     rows, names = _shown_rows(tree, depth)
-    yield from _tree_lines(tree, rows, names, ties)
-    yield from _foot(listing, ties)
+    yield from _tree_lines(tree, rows, names, selection.ties)
+    yield from _foot(listing, selection.groups())
 
 
 def _shown_rows(tree: Tree, depth: int | None) -> tuple[list[int], list[str]]:
@@ -303,9 +354,7 @@ def _tree_lines(tree: Tree, rows: list[int], names: list[str], ties: Ties) -> It
             line = name.ljust(width) + tails[keys[tensor]]
             yield _marked(listing, tensor, line[:-1], ties) + "\n" if tensor in marked else line
         elif values[row] >= 0:
-            tied = ties.of_ghost(values[row])
-            mark = f"  {tied.sign}{tied.letter}" if tied is not None else ""
-            yield f"{name:<{width}}  {value_text(listing, values[row])}{mark}\n"
+            yield f"{name:<{width}}  {value_text(listing, values[row])}{_ghost_mark(values[row], ties)}\n"
         else:
             class_name = classes.get(tree.node[row])
             less = saved.get(row, (0, 0))

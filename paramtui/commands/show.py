@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from paramtui.core.describe import tensor_facts, value_text
 from paramtui.core.indexing import Selection, apply_index, parse_index
 from paramtui.core.jsonable import float_text, jsonable
-from paramtui.core.lookup import tensor_id
+from paramtui.core.lookup import tensor_id, written_path
 from paramtui.core.text import safe_text
 from paramtui.errors import NameLookupError, ParamtuiError, ValuesError
 
@@ -45,11 +45,17 @@ def choose(listing: Listing, name: str | None) -> int:
 
 
 def find_value(listing: Listing, name: str) -> int | None:
-    """The value (no tensor) with a dotted name, if there is one."""
+    """The value (no tensor) with a dotted name, or with a key path as JSON, if there is one."""
+    path = written_path(name)
     for index, value in enumerate(listing.values):
-        if listing.node_name(value.node) == name:
+        if listing.node_name(value.node) == name or (path is not None and listing.path(value.node) == path):
             return index
     return None
+
+
+def declared_to_be(listing: Listing, index: int) -> int | None:
+    """The tensor that a value stands for, if it is a name that is declared to be one."""
+    return next((declared.tensor for declared in listing.declared if index in declared.ghosts), None)
 
 
 def show_value(listing: Listing, index: int, *, as_json: bool) -> str:
@@ -79,8 +85,19 @@ def _select(listing: Listing, tensor: int, index: str) -> Selection:
     return apply_index(parse_index(index), [size or 0 for size in shape])
 
 
-def show_text(listing: Listing, read: Read, tensor: int, index: str) -> Iterator[str]:
-    """Name and facts, then the numbers as PyTorch prints them."""
+def show_text(
+    listing: Listing, read: Read, tensor: int, index: str, ghost: int | None = None
+) -> Iterator[str]:
+    """Name and facts, then the numbers as PyTorch prints them.
+
+    Args:
+        listing: What holds the tensor.
+        read: Reads a window of it.
+        tensor: Its id.
+        index: Which of its cells, as in Python; all if empty.
+        ghost: Place among the values of the name that was asked for, if that is declared to be the tensor:
+            a line before says so.
+    """
     from paramtui.core.printing import summary_picks, tensor_text
 
     ragged = None in listing.shape[tensor]
@@ -90,6 +107,9 @@ def show_text(listing: Listing, read: Read, tensor: int, index: str) -> Iterator
         window = read(tensor, picks)
     except ParamtuiError as error:
         raise _named(listing, tensor, error) from None
+    if ghost is not None:
+        asked = listing.node_name(listing.values[ghost].node)
+        yield f"{safe_text(asked)} {value_text(listing, ghost)}\n"
     facts = "  ".join(tensor_facts(listing, tensor))
     shown_index = f"[{safe_text(index.strip().removeprefix('[').removesuffix(']'))}]" if index else ""
     yield f"{safe_text(listing.names[tensor]) or '(tensor)'}{shown_index}  {facts}\n"
@@ -111,8 +131,13 @@ def _crossings(part: npt.NDArray[Any], picks: Sequence[Sequence[int]]) -> npt.ND
     return part[np.ix_(*[np.asarray(pick, dtype=np.int64) for pick in picks])] if part.ndim else part
 
 
-def show_json(listing: Listing, read: Read, tensor: int, index: str) -> Iterator[str]:
-    """{"name", "dtype", "shape", "index", "values"}: shape of the slice, values as nested lists."""
+def show_json(
+    listing: Listing, read: Read, tensor: int, index: str, ghost: int | None = None
+) -> Iterator[str]:
+    """{"name", "dtype", "shape", "index", "values"}: shape of the slice, values as nested lists.
+
+    Arguments are those of `show_text`; the name is the one that was asked for.
+    """
     import json
 
     try:
@@ -125,7 +150,7 @@ def show_json(listing: Listing, read: Read, tensor: int, index: str) -> Iterator
         [*selection.shape, *listing.shape[tensor][1:]] if None in listing.shape[tensor] else selection.shape
     )
     head = {
-        "name": listing.names[tensor],
+        "name": listing.names[tensor] if ghost is None else listing.node_name(listing.values[ghost].node),
         "dtype": listing.dtype[tensor],
         "shape": list(shape),
         "index": index,

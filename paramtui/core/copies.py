@@ -50,12 +50,17 @@ class Copies(NamedTuple):
     nbytes: int
     constant: str
 
+    @property
+    def again(self) -> int:
+        """Bytes of all copies but one: what sharing them would save."""
+        return (len(self.members) - 1) * self.nbytes
+
 
 class CopySearch(NamedTuple):
     """What a search for copies found.
 
     Attributes:
-        groups: Largest copies first; constants after all others.
+        groups: Those first that take most bytes beside one copy.
         compared: Distinct memories with elements that could be compared, whether or not a byte had to be
             read: most are told apart by dtype and shape.
         skipped: Ids of tensors that cannot be compared, with the reason.
@@ -95,8 +100,8 @@ def find_copies(
     Args:
         listing: What there is.
         runs: The bytes.
-        progress: Told bytes dealt with and bytes that may have to be read; the latter shrink when a tensor
-            turns out to be alone.
+        progress: Told bytes dealt with and bytes that may have to be read, first before any is; the latter
+            shrink when a tensor turns out to be alone.
         stop: Ends the search when it is set.
 
     Raises:
@@ -150,8 +155,8 @@ def search(
                 groups.append(Copies(members, listing.nbytes[first], constant))
         nbytes_read += partition.nbytes_read
         skipped += [(tensor, safe_text(why, 400)) for tensor, why in partition.failed]
-    told.end()
-    groups.sort(key=lambda group: (bool(group.constant), -group.nbytes, group.members))
+    told.tell()
+    groups.sort(key=lambda group: (-group.again, group.members))
     failed = {tensor for tensor, _ in skipped}
     compared -= sum(tensor in failed for each in found for tensor in each.tensors)
     return CopySearch(tuple(groups), compared, tuple(sorted(skipped)), nbytes_read)
@@ -163,16 +168,18 @@ class _Progress:
         self._done = 0
         self._total = total
         self._told = time.monotonic()
+        # The first pieces can take long.
+        self.tell()
 
     def moved(self, done: int, left: int) -> None:
         self._done += done
         self._total -= left
         now = time.monotonic()
-        if self._progress is not None and now - self._told >= PAUSE:
+        if now - self._told >= PAUSE:
             self._told = now
-            self._progress(self._done, self._total)
+            self.tell()
 
-    def end(self) -> None:
+    def tell(self) -> None:
         if self._progress is not None:
             self._progress(self._done, self._total)
 

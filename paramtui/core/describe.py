@@ -69,18 +69,18 @@ def type_and_value(
 
 
 def elements_words(totals: Totals) -> str:
-    """``124 M elements``, and how many are listed where memory that is shared makes them more."""
-    words = f"{count_text(totals.unique_elements)} elements"
-    more = totals.elements != totals.unique_elements
-    return f"{words} ({count_text(totals.elements)} listed)" if more else words
+    """``124 M elements``, and how many are listed where memory that is shared makes them visibly more."""
+    distinct, listed = count_text(totals.unique_elements), count_text(totals.elements)
+    return f"{distinct} elements ({listed} listed)" if listed != distinct else f"{distinct} elements"
 
 
 def size_words(totals: Totals) -> str:
-    """``498 MB``: distinct bytes; how many are listed, and in storage, where these are others."""
+    """``498 MB``: distinct bytes; how many are listed, and in storage, where these read otherwise."""
     words = bytes_text(totals.unique_nbytes)
     others = []
-    if totals.nbytes != totals.unique_nbytes:
-        others.append(f"{bytes_text(totals.nbytes)} listed")
+    listed = bytes_text(totals.nbytes)
+    if listed != words:
+        others.append(f"{listed} listed")
     stored = bytes_text(totals.storage_nbytes)
     if totals.storage_nbytes - totals.unique_nbytes >= SOME and stored != words:
         others.append(f"{stored} stored")

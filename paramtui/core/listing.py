@@ -129,6 +129,7 @@ class Listing:
         extras: What unusual tensors have, by id.
         values: Leaves that are no tensors, in the order of the file.
         modules: Nodes that are modules, in the order of the file.
+        repeated: Those of them that are the same object as one before, in a pickle that holds it once.
         locations: Runs of bytes by index.
         shards: The files of a checkpoint in several, in the order of their nodes; empty for one file.
         globals: Names of classes and functions that the file's pickles mention; none was touched.
@@ -160,6 +161,7 @@ class Listing:
         self.extras: dict[int, Extra] = {}
         self.values: list[Value] = []
         self.modules: list[int] = []
+        self.repeated: set[int] = set()
         self.locations: list[Location] = []
         self.shards: list[Shard] = []
         self.globals: list[str] = []

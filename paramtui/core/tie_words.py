@@ -35,7 +35,16 @@ def how(listing: Listing, tied: Tied) -> str:
         return _how_live(listing, tied, kinds)
     if 0 < kinds["optimizer"] < len(tied.members):
         return "optimizer state that is the memory of what it optimizes"
+    # Each place but the first repeats one that is in the group.
+    again = sum(_repeated(listing, member) for member in tied.members) if listing.repeated else 0
+    if tied.kind == ALIAS and again == len(tied.members) - 1:
+        return _places(tied, kinds)
     return ""
+
+
+def _places(tied: Tied, kinds: Counter[str]) -> str:
+    noun = "Parameter" if kinds["parameter"] else "buffer" if kinds["buffer"] else "tensor"
+    return f"one {noun} of a module that is used at {len(tied.members):,} places"
 
 
 def _how_live(listing: Listing, tied: Tied, kinds: Counter[str]) -> str:
@@ -45,22 +54,35 @@ def _how_live(listing: Listing, tied: Tied, kinds: Counter[str]) -> str:
     if tied.kind == ALIAS and len(objects) == 1:
         noun = "Parameter" if kinds["parameter"] else "buffer"
         if all(_repeated(listing, member) for member in tied.members if member not in objects):
-            return f"one {noun} of a module that is used at {len(tied.members):,} places"
-        return f"one {noun} under {len(tied.members):,} names: its gradient is the sum over them"
-    if kinds["buffer"] and kinds["parameter"]:
-        return "a buffer is a view of a parameter: a step of the optimizer changes both"
+            return _places(tied, kinds)
+        words = f"one {noun} under {len(tied.members):,} names"
+        if not kinds["parameter"]:
+            return words
+        if not listing.requires_grad[tied.members[0]]:
+            return f"{words}: it is frozen and gets no gradient"
+        return f"{words}: its gradient is the sum over them"
     parameters = {live.same[member] for member in tied.members if listing.kind[member] == "parameter"}
+    trained = sum(listing.requires_grad[parameter] for parameter in parameters)
+    if kinds["buffer"] and kinds["parameter"]:
+        if not trained:
+            return "a buffer is a view of a frozen parameter: what changes one changes the other"
+        return "a buffer is a view of a parameter: a step of the optimizer changes both"
     if len(parameters) > 1 and tied.kind != APART:
-        return f"{len(parameters):,} Parameters over one storage: each has a gradient of its own"
+        words = f"{len(parameters):,} Parameters over one storage"
+        if not trained:
+            return f"{words}: they are frozen and get no gradient"
+        frozen = len(parameters) - trained
+        return f"{words}: each has a gradient of its own" + (f", but {frozen:,} frozen" if frozen else "")
     return ""
 
 
 def _repeated(listing: Listing, tensor: int) -> bool:
     """Whether a tensor lies in a module that is listed elsewhere before."""
-    live, node = listing.live, listing.node[tensor]
-    while live is not None and node > ROOT:
+    repeats = listing.repeated if listing.live is None else listing.live.repeats
+    node = listing.node[tensor]
+    while node > ROOT:
         node = listing.node_parent[node]
-        if node in live.repeats:
+        if node in repeats:
             return True
     return False
 

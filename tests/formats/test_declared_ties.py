@@ -106,7 +106,7 @@ def test_a_name_that_is_declared_an_alias_and_stored_all_the_same_is_said(tmp_pa
     assert declared.ghosts == ()
     assert [listing.names[tensor] for tensor in (declared.tensor, *declared.stored)] == ["b", "a"]
     assert declared.problem == "the header says that a is b, but the file stores both"
-    assert listing.warnings == [f"{declared.problem}; paramtui shared --copies compares them"]
+    assert listing.warnings == [f"{declared.problem}; compare them"]
 
 
 def test_names_that_are_the_same_bytes_contradict_no_header(tmp_path: Path) -> None:

@@ -75,9 +75,7 @@ def test_what_a_model_type_means_without_a_word_is_declared_by_its_default(tmp_p
         {"model_type": "gpt2", "architectures": []},
         {"model_type": "gpt2", "architectures": None},
         {"model_type": "gpt2", "architectures": ["LlavaForConditionalGeneration"], "text_config": {}},
-        {"tie_word_embeddings": None},
-        {"tie_word_embeddings": "true"},
-        {"tie_word_embeddings": 1},
+        {"tie_word_embeddings": "yes", "architectures": ["LlamaModel"]},
         {"tie_word_embeddings": True, "text_config": {"tie_word_embeddings": False}},
     ],
 )
@@ -85,6 +83,23 @@ def test_what_is_not_clearly_said_is_not_declared(tmp_path: Path, fields: dict[s
     listing = saved(tmp_path, language_model(head=False), **fields)
     assert listing.declared == []
     assert listing.warnings == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tie_word_embeddings": None},
+        {"tie_word_embeddings": "yes"},
+        {"tie_word_embeddings": 1},
+        {"text_config": {"model_type": "llama", "tie_word_embeddings": "yes"}},
+    ],
+)
+def test_a_flag_that_is_neither_true_nor_false_is_said(tmp_path: Path, fields: dict[str, object]) -> None:
+    listing = saved(tmp_path, language_model(head=False), **fields)
+    assert listing.declared == []
+    assert listing.warnings == ["config.json: tie_word_embeddings is neither true nor false: not looked at"]
+    # Beside weights that it cannot speak of it does not matter.
+    assert saved(tmp_path, {"conv.weight": torch.ones(3)}, **fields).warnings == []
 
 
 def test_a_nested_configuration_counts(tmp_path: Path) -> None:
@@ -180,7 +195,7 @@ def test_a_tied_head_that_is_stored_with_numbers_of_its_own_is_said(tmp_path: Pa
     assert "ties lm_head.weight to model.embed_tokens.weight, but the file stores both" in declared.problem
     (warning,) = listing.warnings
     assert warning.startswith(declared.problem)
-    assert "paramtui shared --copies" in warning
+    assert warning.endswith("; compare them")
 
 
 def test_tied_tensors_of_different_shapes_are_said(tmp_path: Path) -> None:
@@ -292,9 +307,6 @@ GOOD = b'"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word
         pytest.param(lambda path: path.mkdir(), id="directory"),
         pytest.param(lambda path: path.symlink_to("/dev/zero"), id="device"),
         pytest.param(lambda path: path.symlink_to(path), id="circle"),
-        pytest.param(_texts(b""), id="empty"),
-        pytest.param(_texts(b"{" + GOOD), id="cut"),
-        pytest.param(_texts(b"{" + GOOD + b', "x": "\xff"}'), id="not UTF-8"),
         pytest.param(_texts(b"{" + GOOD + b', "x": ' + b"[" * 1_000_000), id="deep"),
         pytest.param(_texts(b"{" + GOOD + b', "x": ' + b"9" * 1_000_000 + b"}"), id="long number"),
         pytest.param(_texts(b"[{" + GOOD + b"}]"), id="a list"),
@@ -316,6 +328,31 @@ def test_a_file_that_is_no_configuration_is_passed_over(tmp_path: Path, make: Ca
         assert len(listing) == 3
         assert listing.declared == []
         assert listing.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("content", "byte"),
+    [
+        pytest.param(b"", 0, id="empty"),
+        pytest.param(b'{"name": "\xc3\xa9", }', 15, id="a comma too much"),
+        pytest.param(b'{"x": "\xff"}', 7, id="not UTF-8"),
+    ],
+)
+def test_a_broken_configuration_beside_a_language_model_is_said(
+    tmp_path: Path, content: bytes, byte: int
+) -> None:
+    save_file(language_model(head=False), tmp_path / "model.safetensors")
+    (tmp_path / CONFIG).write_bytes(content)
+    for target in (tmp_path / "model.safetensors", tmp_path):
+        listing = opened(target).listing
+        assert listing.declared == []
+        assert listing.warnings == [
+            f"config.json beside it is broken (byte {byte}): what it declares is not known"
+        ]
+    save_file({"conv.weight": torch.ones(3)}, tmp_path / "model.safetensors")
+    assert opened(tmp_path / "model.safetensors").listing.warnings == []
+    save_file(language_model(head=False), tmp_path / "adapter_model.safetensors")
+    assert opened(tmp_path / "adapter_model.safetensors").listing.warnings == []
 
 
 def test_numbers_that_are_no_json_stand_in_real_configurations(tmp_path: Path) -> None:

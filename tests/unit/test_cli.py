@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.support import ROOT, good, run_paramtui
 
@@ -189,6 +190,71 @@ def test_shared_tensors_are_marked_and_explained(save: Save) -> None:
     text = good("ls", str(path))
     assert "=A the same memory: a, b" in text
     assert json.loads(good("ls", "--json", str(path)))["shared"] == [["a", "b"]]
+
+
+def test_a_row_keeps_its_mark_though_its_partner_does_not_match(save: Save) -> None:
+    weight, other = torch.ones(4, 4), torch.ones(3)
+    path = str(save({"a": other, "b": other, "embed": weight, "head": weight, "alone": torch.ones(1)}))
+    for words in ([], ["--flat"]):
+        text = good("ls", path, *words, "head*", "alone")
+        assert next(line for line in text.splitlines() if line.startswith("head")).endswith("=B")
+        assert text.endswith("=B the same memory: embed, head\n")
+        assert "=A" not in text
+    found = json.loads(good("ls", path, "--json", "head*"))
+    assert [entry["name"] for entry in found["tensors"]] == ["head"]
+    assert found["shared"] == [["embed", "head"]]
+
+
+def test_names_that_a_header_declares_are_in_every_list(tmp_path: Path) -> None:
+    state = {"2.weight": torch.arange(6.0).reshape(2, 3), "5.weight": torch.ones(2)}
+    path = str(tmp_path / "tied.safetensors")
+    save_file(state, path, metadata={"4.weight": "2.weight", "10.weight": "2.weight"})
+    found = json.loads(good("ls", "--json", path))
+    # The header has no order that can be relied upon.
+    (group,) = found["shared"]
+    assert group in (["2.weight", "4.weight", "10.weight"], ["2.weight", "10.weight", "4.weight"])
+    assert {entry["name"] for entry in found["values"]} == {"__metadata__.4.weight", "__metadata__.10.weight"}
+    lines = good("ls", "--flat", path).splitlines()
+    assert sorted(lines[3:5]) == [
+        "10.weight  = 2.weight (declared by the header)  :A",
+        "4.weight   = 2.weight (declared by the header)  :A",
+    ]
+    lines = good("ls", "--flat", "--sort", "name", path).splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == ["2.weight", "4.weight", "5.weight", "10.weight"]
+    lines = good("ls", "--flat", path, "4*").splitlines()
+    assert lines[1:] == [
+        "4.weight  = 2.weight (declared by the header)  :A",
+        f":A declared to be the same: {', '.join(group)}",
+    ]
+
+
+def test_show_of_a_name_that_is_declared_another_shows_the_numbers_of_that(tmp_path: Path) -> None:
+    tensor = torch.arange(6.0).reshape(2, 3)
+    path = str(tmp_path / "tied.safetensors")
+    save_file({"2.weight": tensor}, path, metadata={"4.weight": "2.weight"})
+    for name in ("4.weight", '["4.weight"]'):
+        said, _, rest = good("show", path, name, "1").partition("\n")
+        assert said == "4.weight = 2.weight (declared by the header)"
+        assert rest == good("show", path, "2.weight", "1")
+        assert rest.endswith(f"{tensor[1]}\n")
+    assert strict(good("show", path, "--json", "4.weight", "1")) == {
+        **strict(good("show", path, "--json", "2.weight", "1")),
+        "name": "4.weight",
+    }
+
+
+def test_options_may_stand_anywhere(save: Save) -> None:
+    path = str(layers(save))
+    assert good("ls", path, "--flat", "layers.3.*") == good("ls", "--flat", path, "layers.3.*")
+    assert good("ls", path, "layers.3.*", "--sort", "name", "layers.1.*") == good(
+        "ls", "--sort", "name", path, "layers.3.*", "layers.1.*"
+    )
+    expected = good("show", "--json", path, "layers.3.bias", "-2")
+    assert good("show", path, "--json", "layers.3.bias", "-2") == expected
+    assert good("show", path, "layers.3.bias", "--json", "-2") == expected
+    assert good("show", path, "layers.3.bias", "--json", "-2,") == expected.replace('"-2"', '"[-2,]"')
+    # What comes after two dashes is no option.
+    assert b"no name matches --flat" in run_paramtui("ls", path, "--", "--flat").stderr
 
 
 def test_a_closed_pipe_ends_the_list_in_silence(save: Save) -> None:

@@ -87,6 +87,14 @@ def test_wrong_arguments_exit_with_2_and_no_traceback(words: list[str]) -> None:
     assert b"usage" in done.stderr or done.stderr.startswith(b"paramtui: ")
 
 
+def test_wrong_arguments_are_named() -> None:
+    assert "the following arguments are required: TARGET (" in refused("ls")
+    assert "the following arguments are required: TARGET (" in refused("shared", "--copies")
+    assert "unrecognized arguments: --nonsense (" in refused("ls", "x", "--nonsense", "y")
+    assert "unrecognized arguments: extra (" in refused("show", "x", "--json", "name", "0", "extra")
+    assert "-o/--output" in refused("init", "x", "zeros_")
+
+
 # Names.
 
 

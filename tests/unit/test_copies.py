@@ -86,6 +86,8 @@ def test_what_is_equal_is_read_once_and_progress_only_grows(
         assert shares == sorted(shares)
         assert shares[-1] == 1.0
         assert len(told) > 4
+        # Before a byte is read, however long that takes.
+        assert told[0] == (0, 4 * one.numel())
         assert all(now[1] <= before[1] for before, now in zip(told, told[1:], strict=False))
 
 
@@ -102,7 +104,7 @@ def test_zeros_of_two_signs_and_nan_of_two_patterns_are_no_copies(tmp_path: Path
         assert [group.constant for group in found.groups] == ["nan"]
 
 
-def test_constants_are_told_by_their_value_and_come_last(tmp_path: Path) -> None:
+def test_constants_are_told_by_their_value_and_what_takes_most_comes_first(tmp_path: Path) -> None:
     kinds: dict[str, torch.Tensor] = {
         "0": torch.zeros(3_000_000),
         "1": torch.ones(7, 3, dtype=torch.bfloat16),
@@ -121,8 +123,8 @@ def test_constants_are_told_by_their_value_and_come_last(tmp_path: Path) -> None
     for found in assert_found(tmp_path, tensors):
         constants = {group.constant for group in found.groups}
         assert constants == set(kinds)
-        assert found.groups[0].constant == ""
-        sizes = [group.nbytes for group in found.groups[1:]]
+        assert found.groups[0].constant == "0"
+        sizes = [group.nbytes for group in found.groups]
         assert sizes == sorted(sizes, reverse=True)
 
 
