@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# States of a gradient. The first three have no `.grad`: nothing was run yet, the parameter does not
-# require one, or no backward pass has reached it.
+# States of a gradient. The first four have no `.grad`: nothing was run yet, nothing since the parameter
+# was tied or untied, it does not require one, or no backward pass has reached it.
 NOT_YET: Final = "not yet"
+NEWER: Final = "newer"
 FROZEN: Final = "frozen"
 UNREACHED: Final = "unreached"
 ZERO: Final = "zero"
 NAN: Final = "nan"
 INF: Final = "inf"
 FINITE: Final = "finite"
+
+# What was changed of a parameter since the pass that gave its gradient: it was tied to more names, the
+# names that it has are others in another way, both came in between several passes whose gradients were
+# added up, or it was not in the model when the last pass was run.
+TIED: Final = "tied"
+RETIED: Final = "retied"
+BETWEEN: Final = "between"
+AWAY: Final = "away"
 
 
 class Figures(NamedTuple):
@@ -29,6 +38,8 @@ class Figures(NamedTuple):
         nan, inf, zero, numel: Numbers of elements that are NaN, infinite, zero; of all elements.
         weight_norm: Euclidean norm of the parameter; None where it has no numbers.
         owner: Smallest id of the tensors that are this same parameter: blocks count it once.
+        places: Names that the parameter had when its gradient was computed; 0 where that is not known.
+        since: What was changed of these since then: one of the words above, empty for nothing.
     """
 
     requires_grad: bool
@@ -40,6 +51,8 @@ class Figures(NamedTuple):
     numel: int
     weight_norm: float | None
     owner: int
+    places: int = 0
+    since: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -83,7 +96,9 @@ class Gradients(NamedTuple):
         if figure.norm is None:
             if not figure.requires_grad:
                 return FROZEN
-            return UNREACHED if self.any else NOT_YET
+            if not self.any:
+                return NOT_YET
+            return NEWER if figure.since in (AWAY, TIED, RETIED) else UNREACHED
         if figure.nan:
             return NAN
         if figure.inf:

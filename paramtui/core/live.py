@@ -41,6 +41,7 @@ class LiveFacts:
         text: What ``extra_repr()`` of a module says, by node.
         training: Whether a module is in training mode, by node.
         repeats: Modules that are listed elsewhere too, or hold themselves, in words, by node.
+        same_module: The first node of the very same module, by node, for each later one.
         replaced: Nodes at which another module stands than when the model was listed first.
         notes: What did not go as asked with a tensor, by id.
         built: How the model was made, in words.
@@ -61,6 +62,7 @@ class LiveFacts:
         "repeats",
         "replaced",
         "same",
+        "same_module",
         "seed",
         "setup",
         "text",
@@ -78,6 +80,7 @@ class LiveFacts:
         self.text: dict[int, str] = {}
         self.training: dict[int, bool] = {}
         self.repeats: dict[int, str] = {}
+        self.same_module: dict[int, int] = {}
         self.replaced: list[int] = []
         self.notes: dict[int, str] = {}
         self.weights: WeightsReport | None = None
@@ -85,6 +88,11 @@ class LiveFacts:
         self.built = built
         self.setup = setup
         self.seed = seed
+
+    def places(self, node: int) -> list[int]:
+        """All nodes at which the module of a node is listed, ascending."""
+        first = self.same_module.get(node, node)
+        return [first, *(later for later, known in self.same_module.items() if known == first)]
 
     def mode(self) -> str:
         """``train``, ``eval``, ``mixed``, or nothing without modules."""

@@ -38,7 +38,7 @@ _COLUMNS: Final = (
     "warnings",
 )
 _LIVE_COLUMNS: Final = ("type_name", "device", "is_leaf", "persistent", "same", "replaced")
-_LIVE_MAPS: Final = ("text", "training", "repeats", "notes")
+_LIVE_MAPS: Final = ("text", "training", "repeats", "same_module", "notes")
 
 
 def listing_lines(listing: Listing) -> Iterator[str]:

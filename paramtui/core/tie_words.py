@@ -71,8 +71,8 @@ def _how_live(listing: Listing, tied: Tied, kinds: Counter[str]) -> str:
         words = f"{len(parameters):,} Parameters over one storage"
         if not trained:
             return f"{words}: they are frozen and get no gradient"
-        frozen = len(parameters) - trained
-        return f"{words}: each has a gradient of its own" + (f", but {frozen:,} frozen" if frozen else "")
+        each = "each" if trained == len(parameters) else "each that is trained"
+        return f"{words}: {each} has a gradient of its own"
     return ""
 
 

@@ -17,6 +17,7 @@ from paramtui.models.gradients import gradient_figures, held_gradient, run_backw
 from paramtui.models.inputs import Inputs, as_inputs, derive_inputs, make_inputs
 from paramtui.models.loading import import_file
 from paramtui.models.module_listing import list_module, parameter_owners, signature
+from paramtui.models.pass_history import PassHistory, stands
 from paramtui.models.shield import whole
 from paramtui.models.state_guard import preserved, seed_all
 from paramtui.models.tensor_cells import read_window
@@ -68,6 +69,7 @@ class ModuleHost:
         self._first: dict[int, nn.Module] = {}
         self.editor = ModelEditor(lambda: self.listed, self._list, options.device, options.init_files)
         self._list()
+        self._history = PassHistory(stands(self.listed, self._owners))
 
     def _list(self) -> None:
         facts = LiveFacts(self._built, self._setup, self._options.seed if self._code else None)
@@ -123,14 +125,17 @@ class ModuleHost:
         if touched is not None:
             meant = {owners[tensor] for tensor in touched if tensor in owners}
             owners = {tensor: owner for tensor, owner in owners.items() if owner in meant}
-        found = gradient_figures(self.listed, owners)
+        found = self._history.noted(gradient_figures(self.listed, owners), stands(self.listed, self._owners))
         self._figures = {**self._figures, **found} if touched is not None else found
 
-    def _outcome(self, said: str = "", *, relist: bool = False) -> Outcome:
+    def _outcome(self, said: str = "", *, relist: bool = False, added: bool | None = None) -> Outcome:
+        """What to tell; `added` says, where gradients were computed anew, whether those of before count."""
         fresh = list_module(self.model, self._target)
         changed = relist or signature(fresh) != self._signature
         if changed:
             self._list()
+        if added is not None:
+            self._history.ran(stands(self.listed, self._owners), added=added)
         return Outcome(self.gradients(), self.listing if changed else None, said)
 
     def backward(self, inputs: str | None, *, accumulate: bool) -> Outcome:
@@ -147,7 +152,8 @@ class ModuleHost:
             loss, words = run_backward(self.model, chosen, *self._loss_function(), accumulate=accumulate)
         self._passes = passes + 1
         self._last = (loss, words, chosen.words, seed)
-        return self._outcome(f"backward: loss {loss:.4g} ({words}), inputs {chosen.words}")
+        said = f"backward: loss {loss:.4g} ({words}), inputs {chosen.words}"
+        return self._outcome(said, added=accumulate)
 
     def _file_name(self) -> str:
         path = getattr(self._code, "__file__", None) or getattr(self._code, "__name__", "")
@@ -194,7 +200,7 @@ class ModuleHost:
             parameter.grad = None
         self._passes = 0
         self._last = (None, "", "", None)
-        return self._outcome("gradients set to None")
+        return self._outcome("gradients set to None", added=False)
 
     # Changing
 

@@ -52,6 +52,7 @@ def list_module(model: nn.Module, target: str, live: LiveFacts | None = None) ->
     facts = live or LiveFacts()
     listing.live = facts
     modules: dict[int, nn.Module] = {}
+    first: dict[int, int] = {}
     lister = TensorLister(listing, facts)
     for node, module, repeat in _walk(model, listing):
         modules[node] = module
@@ -62,6 +63,9 @@ def list_module(model: nn.Module, target: str, live: LiveFacts | None = None) ->
             facts.repeats[node] = repeat
         if repeat.startswith("a block around"):
             continue
+        known = first.setdefault(id(module), node)
+        if known != node:
+            facts.same_module[node] = known
         text = _extra_repr(module)
         if text:
             facts.text[node] = text

@@ -64,7 +64,7 @@ def _saved(model: nn.Module, path: str, *, over: bool, progress: Callable[[int, 
         metadata = getattr(state, "_metadata", None)
         job = torch_file_job(path, entries, storages, metadata=metadata, replaces=replaces)
     written = write_files([job], progress)
-    words = [f"saved the state dict to {safe_text(path, 400)}, {bytes_text(job.nbytes)}", *notes]
+    words = [f"saved {safe_text(path, 400)}, {bytes_text(job.nbytes)}", *notes]
     return Saved(tuple(written.paths), job.nbytes, "; ".join([*words, *written.notes]), written.durable)
 
 

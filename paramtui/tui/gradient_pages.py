@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from paramtui.core.gradients import FROZEN, INF, NAN, NOT_YET, UNREACHED, ZERO
+from paramtui.core.gradients import (
+    AWAY,
+    BETWEEN,
+    FROZEN,
+    INF,
+    NAN,
+    NEWER,
+    NOT_YET,
+    TIED,
+    UNREACHED,
+    ZERO,
+)
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 from paramtui.tui.opened import expression, gradient_facts, label
@@ -154,6 +166,11 @@ def why_none(opened: Opened, tensor: int) -> str:
         if reason:
             return f"{reason[:1].upper()}{reason[1:]}."
         return "No gradient yet: .grad is None. g runs forward and backward once."
+    if state == NEWER:
+        since = {AWAY: "it was untied", TIED: "it was tied"}.get(
+            gradients.figures[tensor].since, "its ties changed"
+        )
+        return f"No gradient yet since {since}: g runs forward and backward."
     if state == UNREACHED:
         return (
             "Not reached: .grad is None after backward."
@@ -177,15 +194,30 @@ def figures_text(opened: Opened, tensor: int, figure: Figures) -> str:
     if state in (NAN, INF):
         parts.append(f"NaN {figure.nan:,}  Inf {figure.inf:,} of {figure.numel:,}")
     known = opened.gradients.figures
-    places = sum(other.owner == figure.owner for other in known.values())
-    if places > 1:
-        parts.append(f"the sum over its {places} places")
+    places = _places_text(figure, sum(other.owner == figure.owner for other in known.values()))
+    if places:
+        parts.append(places)
     tied = opened.ties.of(tensor)
     owners = {other.owner for member in tied.members if (other := known.get(member))} if tied else ()
     if len(owners) > 1:
         # Other Parameters over the same memory: autograd knows nothing of each other's.
         parts.append("of this Parameter alone: others that share its memory have their own")
     return "  ".join(parts)
+
+
+def _places_text(figure: Figures, now: int) -> str:
+    """Over which places of the parameter a gradient is a sum; empty for its only one."""
+    places = figure.places or now
+    if figure.since == AWAY:
+        return "left from an earlier pass"
+    if figure.since == BETWEEN:
+        return "accumulated over passes before and after its ties changed"
+    if figure.since == TIED and places == 1:
+        return "from before it was tied"
+    if figure.since:
+        of_then = f": the sum over its {places:,} places of then" if places > 1 else ""
+        return f"from before its ties changed{of_then}"
+    return f"the sum over its {places:,} places" if places > 1 else ""
 
 
 def run_line(opened: Opened) -> str:
@@ -215,10 +247,12 @@ def _summary(opened: Opened, row: int) -> Page:
     norm, bad = opened.block_gradient(row)
     figures = [gradients.figures[tensor] for tensor in tree.tensors_below(row) if tensor in gradients.figures]
     head = [Text(run_line(opened))]
+    states = Counter(gradients.state(tensor) for tensor in tree.tensors_below(row))
     counts = {
         "with a gradient": sum(figure.norm is not None for figure in figures),
-        "not reached": sum(figure.norm is None and figure.requires_grad for figure in figures),
-        "frozen": sum(figure.norm is None and not figure.requires_grad for figure in figures),
+        "not reached": states[UNREACHED],
+        "not run since tied or untied": states[NEWER],
+        "frozen": states[FROZEN],
     }
     parts = [f"norm {norm:.4g}" if norm is not None else "no gradient here"]
     parts += [f"{count:,} {words}" for words, count in counts.items() if count]

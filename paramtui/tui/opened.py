@@ -15,6 +15,7 @@ from paramtui.core.gradients import (
     FROZEN,
     INF,
     NAN,
+    NEWER,
     NO_GRADIENTS,
     NOT_YET,
     UNREACHED,
@@ -59,7 +60,8 @@ class Opened:
         head: Says what changes are made to, for a journal; None where none is kept.
         ties_shown: Whether the tree tells by colours and signs what shares memory.
         marked: The row to compare others with; -1 for none.
-        changed_rows: Rows of the tensors that are not as they were when the target was opened, ascending.
+        changed_rows: Rows of the tensors that are not as they were when the target was opened, and of names
+            that are declared to be one of them, ascending.
         gradients: What is known of its gradients; replaced after each pass.
         moments: Optimizer state of a checkpoint, joined by name; None until it is asked for.
         moment: Which of the moments of a parameter is looked at.
@@ -107,10 +109,24 @@ class Opened:
         found = (self.tree.row_of(tensor) for tensor in tensors)
         return sorted(row for row in found if row is not None)
 
+    def rows_showing(self, tensors: Iterable[int]) -> list[int]:
+        """Rows of some tensors, and of names that are declared to be one of them, ascending."""
+        chosen, ghosts, values = set(tensors), self.ties.ghosts, self.tree.value
+        rows = self.rows_of(chosen)
+        if not ghosts:
+            return rows
+        also = {value for value, tied in ghosts.items() if not chosen.isdisjoint(tied.members)}
+        return sorted([*rows, *(row for row, value in enumerate(values) if value in also)])
+
+    def declared(self, row: int) -> int:
+        """The tensor that a row without numbers of its own is declared to be; -1 where it is none."""
+        tied = self.ties.of_ghost(self.tree.value[row]) if self.tree.tensor[row] < 0 else None
+        return tied.members[0] if tied is not None else -1
+
     def take_changes(self) -> None:
         """Marks what has been changed until now."""
         if self.editor is not None:
-            self.changed_rows = self.rows_of(self.editor.history.changed)
+            self.changed_rows = self.rows_showing(self.editor.history.changed)
 
     @property
     def tie_rows(self) -> TieRows:
@@ -241,9 +257,8 @@ def gradient_facts(opened: Opened, row: int) -> tuple[str, str]:
         norm, _ = opened.block_gradient(row)
         return "" if norm is None else norm_text(norm), ""
     state = opened.gradients.state(tensor)
-    word = {FROZEN: "frozen", UNREACHED: "None", ZERO: "0", NAN: "NaN", INF: "Inf", NOT_YET: ""}.get(
-        state or ""
-    )
+    words = {FROZEN: "frozen", UNREACHED: "None", ZERO: "0", NAN: "NaN", INF: "Inf", NOT_YET: "", NEWER: ""}
+    word = words.get(state or "")
     figure = opened.gradients.figures.get(tensor)
     if figure is None or word is not None:
         return word or "", ""

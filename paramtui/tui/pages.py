@@ -13,7 +13,7 @@ from paramtui.core.describe import all_warnings, elements_words, size_words, ten
 from paramtui.core.listing import GHOST
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
 from paramtui.tui.opened import expression, label
-from paramtui.tui.tie_lines import ghost_head, tie_head
+from paramtui.tui.tie_lines import ghost_head, names_text, tie_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ def _live_head(opened: Opened, tensor: int) -> list[Text]:
 
 
 def _trained(opened: Opened, tensors: Sequence[int]) -> str:
-    """``30.3 K trainable  304 frozen  256 in buffers``: elements, each memory once."""
+    """``30.3 K trainable  304 frozen  256 in buffers``: elements, each memory where it comes first."""
     listing = opened.listing
     groups: dict[str, list[int]] = {"trainable": [], "frozen": [], "in buffers": []}
     for tensor in tensors:
@@ -119,11 +119,18 @@ def _trained(opened: Opened, tensors: Sequence[int]) -> str:
             groups["trainable" if listing.requires_grad[tensor] else "frozen"].append(tensor)
         elif kind == "buffer":
             groups["in buffers"].append(tensor)
-    return "  ".join(
-        f"{count_text(listing.totals(members).unique_elements)} {name}"
-        for name, members in groups.items()
-        if members
-    )
+    # A view of what was counted is no memory of its own: the sum is what there is.
+    seen: list[int] = []
+    before, words = 0, []
+    for name, members in groups.items():
+        if not members:
+            continue
+        seen += members
+        count = listing.totals(seen).unique_elements
+        if count > before:
+            words.append(f"{count_text(count - before)} {name}")
+            before = count
+    return "  ".join(words)
 
 
 def weights_body(opened: Opened) -> list[Text]:
@@ -187,7 +194,11 @@ def block_page(opened: Opened, row: int) -> Page:
         node = tree.node[row]
         training = live.training.get(node)
         words = [] if training is None else ["in training mode" if training else "in evaluation mode"]
-        words += [safe_text(live.repeats[node], 200)] if node in live.repeats else []
+        others = [listing.node_name(place) for place in live.places(node) if place != node]
+        if others:
+            words.append(f"the same module as {names_text(others)}")
+        elif node in live.repeats:
+            words.append(safe_text(live.repeats[node], 200))
         if words:
             head.append(Text("  ".join(words)))
     if tree.value[row] >= 0:

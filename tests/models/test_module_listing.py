@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 from paramtui.core import plain
 from paramtui.core.block_text import block_text
 from paramtui.core.expressions import expression
-from paramtui.core.gradients import Figures, Gradients
+from paramtui.core.gradients import TIED, Figures, Gradients
 from paramtui.core.plain import listing_from, listing_lines
 from paramtui.core.tree import Tree
 from paramtui.models.module_listing import list_module
@@ -135,7 +135,7 @@ def test_gradients_and_listing_are_the_same_after_they_were_sent(
     listing = list_module(used_twice(), "m").listing
     nan = float("inf")
     figures = {
-        tensor: Figures(True, 0.5 * tensor, nan, 1, 2, 3, 4, None, tensor // 2)
+        tensor: Figures(True, 0.5 * tensor, nan, 1, 2, 3, 4, None, tensor // 2, tensor, TIED)
         for tensor in range(len(listing))
     }
     gradients = Gradients(2, 0.25, "loss() of net.py", "2x4", 7, figures)
@@ -151,6 +151,8 @@ def test_modes_and_uses_are_told() -> None:
     live = list_module(net, "m").live
     assert list(live.training.values()) == [True, True, False, True]
     assert list(live.repeats.values()) == ["the same module as 0"]
+    (again,) = live.repeats
+    assert live.places(again) == live.places(live.same_module[again]) == [live.same_module[again], again]
     assert live.mode() == "mixed"
     assert list_module(net.eval(), "m").live.mode() == "eval"
 

@@ -92,6 +92,21 @@ async def test_a_block_says_its_configuration_its_mode_and_what_is_trained() -> 
         assert "the same module as 2" in "\n".join(looker.page())
 
 
+async def test_memory_of_parameters_is_not_counted_again_as_buffers() -> None:
+    model = tied()
+    model.register_buffer("view", model[0].weight.detach()[:2])
+    async with on_model(model) as looker:
+        await looker.press("a")
+        page = "\n".join(looker.page())
+        assert "121 trainable" in page
+        assert "in buffers" not in page
+    model.register_buffer("own", torch.zeros(7))
+    model[0].weight.requires_grad_(requires_grad=False)
+    async with on_model(model) as looker:
+        await looker.press("a")
+        assert "89 trainable  32 frozen  7 in buffers" in "\n".join(looker.page())
+
+
 async def test_backward_fills_the_panel_and_the_column() -> None:
     model = tied()
     async with on_model(model) as looker:

@@ -6,13 +6,18 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.cells import cell_len
+
 from paramtui.core.edits import edit_text
 from paramtui.core.text import safe_text
 from paramtui.errors import EditError, NoRoomError, ParamtuiError, RunStoppedError
 from paramtui.tui.editing import questions
 from paramtui.tui.editing.log import Log
+from paramtui.tui.opened import base_name
 from paramtui.tui.pages import counted
-from paramtui.tui.widgets.lines import TitleLine
+from paramtui.tui.tie_lines import declared_words
+from paramtui.tui.widgets.lines import KeyLine, TitleLine
+from paramtui.tui.widgets.strips import fit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
 # What was asked for while something else ran, as keys do that arrive at once.
 MAX_WAITING: Final = 20
+# Cells of a name that was saved to, however much else is to be said of it.
+MIN_SAVED_NAME: Final = 12
 
 
 class EditDesk:
@@ -176,10 +183,9 @@ class EditDesk:
     @staticmethod
     def _empty(opened: Opened, row: int) -> str:
         """Why there is nothing to initialise on a row without tensors."""
-        ghost = opened.ties.of_ghost(opened.tree.value[row])
-        if ghost is not None:
-            other = safe_text(opened.listing.names[ghost.members[0]], 200)
-            return f"it is not stored here: it is declared to be {other}, ) goes there"
+        declared = declared_words(opened, row)
+        if declared:
+            return declared
         class_name = opened.tree.class_name(row)
         if class_name is None:
             return "a value has no numbers to initialise"
@@ -210,7 +216,13 @@ class EditDesk:
         await self.log.saved(saved.paths[0] if saved.paths else "")
         self._screen.query_one(TitleLine).refresh()
         durable = "" if saved.durable else "; the system has not confirmed that it lies on the disk"
-        self._screen.say(saved.said + durable)
+        words = saved.said + durable
+        if saved.paths:
+            # Where it lies was typed just now: the rest needs the room.
+            path, name = safe_text(saved.paths[0], 400), base_name(saved.paths[0])
+            room = self._screen.query_one(KeyLine).size.width - cell_len(words.replace(path, "", 1))
+            words = words.replace(path, fit(name, max(room, MIN_SAVED_NAME)), 1)
+        self._screen.say(words)
         return True
 
     async def current_head(self) -> Head:

@@ -24,19 +24,22 @@ class EditLine:
         opened: The target.
         tensor: Id of the tensor that the line is about; -1 for none.
         cell: Index of the cell that it is about; None for none.
+        declared: A name that is not stored and is declared to be that tensor, if a person chose that one.
     """
 
-    def __init__(self, opened: Opened, tensor: int, cell: str | None) -> None:
+    def __init__(self, opened: Opened, tensor: int, cell: str | None, declared: str = "") -> None:
         self._opened = opened
         self._tensor = tensor
         self._cell = cell
+        self._declared = declared
 
     def prompt(self, text: str) -> EditPrompt:
         """The line on screen."""
         if self._cell is not None:
             label = f"[{self._cell or '...'}] "
         elif self._tensor >= 0:
-            label = f"{safe_text(self._opened.listing.names[self._tensor], MAX_LABEL) or '(tensor)'} "
+            name = self._declared or self._opened.listing.names[self._tensor]
+            label = f"{safe_text(name, MAX_LABEL) or '(tensor)'} "
         else:
             label = "edit "
         return EditPrompt(label, text, HINT)
@@ -58,4 +61,4 @@ class EditLine:
         Raises:
             ParamtuiError: It is no change, or cannot be carried out.
         """
-        return meant(self._opened, text, self._tensor, self._cell)
+        return meant(self._opened, text, self._tensor, self._cell, self._declared)

@@ -6,9 +6,13 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paramtui.core.text import bytes_text
+from paramtui.core.ties import DECLARED
+from paramtui.core.whole_views import written_whole
 from paramtui.tui.pages import counted
+from paramtui.tui.tie_lines import names_text
 
 if TYPE_CHECKING:
+    from paramtui.core.whole_views import Whole
     from paramtui.tui.opened import Opened
 
 FORMATS: Final = {
@@ -61,8 +65,38 @@ def look_at(path: str, target: str) -> Place:
     return Place(exists=True, itself=itself, nbytes=0 if is_folder else found.st_size, folder=is_folder)
 
 
-def what_words(opened: Opened, path: str) -> str:
-    """``safetensors, about 141 GB, 3 changed tensors``."""
+def is_written_whole(opened: Opened, path: str) -> bool:
+    """Whether a path asks for a format that keeps no overlapping views, of a target that may hold some."""
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    own = os.path.splitext(opened.listing.target)[1].lower()  # noqa: PTH122
+    same = opened.listing.live is None and not opened.listing.shards and suffix == own
+    return suffix == ".safetensors" and not same and not opened.listing.format.startswith("safetensors")
+
+
+def whole_of(opened: Opened) -> Whole:
+    """What the opened target comes to where each tensor is written whole."""
+    listing, live = opened.listing, opened.listing.live
+    written = None
+    if live is not None:
+        written = [tensor for tensor, there in enumerate(live.persistent) if there]
+    sharing = [member for tied in opened.ties.groups if tied.kind != DECLARED for member in tied.members]
+    return written_whole(listing, sharing, written)
+
+
+def whole_words(whole: Whole) -> str:
+    """Which ties would be lost; empty for none."""
+    if not whole.apart:
+        return ""
+    names = names_text([group[0] for group in whole.apart], 2)
+    kept = "; exact ties are kept" if whole.kept else ""
+    return (
+        f"overlapping views ({counted(len(whole.apart), 'group')}: {names}) are written whole:"
+        f" .safetensors cannot keep them tied{kept}"
+    )
+
+
+def what_words(opened: Opened, path: str, whole: Whole | None = None) -> str:
+    """``safetensors, about 141 GB, 3 changed tensors``; `whole` where each tensor is written whole."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
     kind = FORMATS.get(suffix)
     if kind is None and opened.listing.shards:
@@ -70,10 +104,10 @@ def what_words(opened: Opened, path: str) -> str:
     elif kind is None:
         own = os.path.splitext(opened.listing.target)[1].lower()  # noqa: PTH122
         kind = "as the opened one" if suffix == own and opened.listing.live is None else ""
-    changed = len(opened.changed_rows)
+    changed = sum(opened.tree.tensor[row] >= 0 for row in opened.changed_rows)
     parts = [
         kind or "its suffix must say the format: .safetensors or .pt",
-        f"about {bytes_text(opened.totals.unique_nbytes)}",
+        f"about {bytes_text(opened.totals.unique_nbytes if whole is None else whole.nbytes)}",
         f"{counted(changed, 'changed tensor')}" if changed else "no changes",
     ]
     return ", ".join(parts)

@@ -19,6 +19,9 @@ from paramtui.errors import EditError, NameLookupError
 from paramtui.tui.opened import expression
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paramtui.core.listing import Listing
     from paramtui.tui.opened import Opened
 
 MAX_NAMES: Final = 3
@@ -35,15 +38,17 @@ class Meant(NamedTuple):
         tensor: Id of the tensor that it names.
         cells: How many elements change.
         also: Ids of the other tensors that have some of them.
+        declared: The name by which the tensor was meant, where that is not stored and is declared to be it.
     """
 
     edit: SetCells
     tensor: int
     cells: int
     also: tuple[int, ...]
+    declared: str = ""
 
 
-def meant(opened: Opened, text: str, tensor: int, cell: str | None) -> Meant:
+def meant(opened: Opened, text: str, tensor: int, cell: str | None, declared: str = "") -> Meant:
     """What a line would change.
 
     Args:
@@ -51,6 +56,7 @@ def meant(opened: Opened, text: str, tensor: int, cell: str | None) -> Meant:
         text: The line.
         tensor: Id of the tensor that is meant where the line names none; -1 for none.
         cell: Index of the cell that is meant where the line says none; None for the whole tensor.
+        declared: The name by which `tensor` is meant, where that is declared to be it.
 
     Raises:
         ParamtuiError: The line is no change, or cannot be carried out.
@@ -59,7 +65,7 @@ def meant(opened: Opened, text: str, tensor: int, cell: str | None) -> Meant:
     listing = opened.listing
     here = not typed.reach
     if not here:
-        tensor, before = _reached(opened, typed.reach)
+        tensor, before, declared = _reached(opened, typed.reach)
         if before:
             typed = typed._replace(index=f"{before}, {typed.index}" if typed.index else before)
     elif tensor < 0:
@@ -87,28 +93,30 @@ def meant(opened: Opened, text: str, tensor: int, cell: str | None) -> Meant:
     if geometry.location >= 0 and len(geometry.stride) == len(shape):
         changed = picked(geometry, selection.picks)
     also = tuple(other for other in touched_by(listing, tensor, changed) if other != tensor)
-    return Meant(SetCells(address(listing, tensor), cells, typed.operator, typed.number), tensor, count, also)
+    edit = SetCells(address(listing, tensor), cells, typed.operator, typed.number)
+    return Meant(edit, tensor, count, also, declared)
 
 
-def _reached(opened: Opened, reach: str) -> tuple[int, str]:
-    """The tensor that a text names, and numbers in brackets behind it, which are the first of its index."""
+def _reached(opened: Opened, reach: str) -> tuple[int, str, str]:
+    """The tensor that a text names, and numbers in brackets behind it, which are the first of its index.
+
+    Third the name that was meant, where that is declared to be the tensor.
+    """
     listing = opened.listing
-    name = reached_name(reach, listing.names)
-    numbers: list[str] = []
-    rest = reach
-    while name is None and (found := _LAST_NUMBER.fullmatch(rest)):
-        # ``weight[0][1]`` is ``weight[0, 1]``.
-        rest = found[1]
-        numbers.insert(0, found[2])
-        name = reached_name(rest, listing.names)
+    name, numbers = _named(reach, listing.names)
     if name is None:
-        numbers = []
+        declared = {
+            _ghost_name(listing, value): tied.members[0] for value, tied in opened.ties.ghosts.items()
+        }
+        ghost, behind = _named(reach, [*declared])
+        if ghost is not None:
+            return declared[ghost], behind, ghost
         ends = [other for other in listing.names if other.endswith(f".{reach}")]
         name = ends[0] if len(ends) == 1 else None
     if name is not None:
         ids = listing.ids_named(name)
         if len(ids) == 1:
-            return ids[0], ", ".join(numbers)
+            return ids[0], numbers, ""
         raise NameLookupError(f"{len(ids)} tensors are named {safe_text(name)}", hint="e on one of them")
     from difflib import get_close_matches
 
@@ -117,24 +125,51 @@ def _reached(opened: Opened, reach: str) -> tuple[int, str]:
     raise NameLookupError(f"no tensor is named {safe_text(reach, 80)}", hint=hint)
 
 
+def _named(reach: str, names: Sequence[str]) -> tuple[str | None, str]:
+    """The one of some names that a text means, and numbers in brackets behind it."""
+    name, rest = reached_name(reach, names), reach
+    numbers: list[str] = []
+    while name is None and (found := _LAST_NUMBER.fullmatch(rest)):
+        # ``weight[0][1]`` is ``weight[0, 1]``.
+        rest = found[1]
+        numbers.insert(0, found[2])
+        name = reached_name(rest, names)
+    return name, ", ".join(numbers) if name is not None else ""
+
+
+def _ghost_name(listing: Listing, value: int) -> str:
+    return listing.node_name(listing.values[value].node)
+
+
 def _example(opened: Opened) -> str:
     names = opened.listing.names
     return f"{safe_text(names[0], 60) if names else 'weight'}[0] = 100"
 
 
 def effect(opened: Opened, found: Meant) -> str:
-    """``64 cells; also 4.weight``."""
+    """``64 cells; also 4.weight``; of a name that is declared to be another one this first."""
     names = opened.listing.names
     words = "1 cell" if found.cells == 1 else f"{found.cells:,} cells"
     shape = opened.listing.shape[found.tensor]
     if found.cells > 1 and found.cells == opened.listing.numel(found.tensor):
         words += f", all of {shape_text(shape)}"
-    if found.also:
-        shown = [safe_text(names[other], 60) or "(tensor)" for other in found.also[:MAX_NAMES]]
-        more = len(found.also) - MAX_NAMES
-        words += f"; also {', '.join(shown)}" + (f" and {more:,} more" if more > 0 else "")
+    others = [safe_text(names[other], 60) or "(tensor)" for other in found.also]
+    changed = {found.tensor, *found.also}
+    ghosts = [
+        _ghost_name(opened.listing, value)
+        for value, tied in opened.ties.ghosts.items()
+        if not changed.isdisjoint(tied.members)
+    ]
+    others += [f"{safe_text(ghost, 60)} (declared)" for ghost in ghosts if ghost != found.declared]
+    if others:
+        more = len(others) - MAX_NAMES
+        words += f"; also {', '.join(others[:MAX_NAMES])}" + (f" and {more:,} more" if more > 0 else "")
     stored = _stored(opened, found)
-    return f"{words}; stored as {stored}" if stored else words
+    words = f"{words}; stored as {stored}" if stored else words
+    if not found.declared:
+        return words
+    name = safe_text(names[found.tensor], 60)
+    return f"{safe_text(found.declared, 60)} is declared to be {name}: {name} changes; {words}"
 
 
 def _stored(opened: Opened, found: Meant) -> str:

@@ -15,7 +15,15 @@ from textual.widgets import Input, Static
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError, SavingStoppedError
 from paramtui.tui.editing.progress import Progress
-from paramtui.tui.editing.saving_words import Place, look_at, place_words, what_words
+from paramtui.tui.editing.saving_words import (
+    Place,
+    is_written_whole,
+    look_at,
+    place_words,
+    what_words,
+    whole_of,
+    whole_words,
+)
 from paramtui.tui.screens.dialog import Dialog
 from paramtui.tui.screens.open import PathSuggester
 
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from paramtui.core.source import Editor, Saved  # noqa: F401  as text in the base class
+    from paramtui.core.whole_views import Whole
     from paramtui.tui.opened import Opened
 
 # Seconds between two drawings of the progress: each is a repaint on a slow line.
@@ -61,6 +70,7 @@ class SaveScreen(Dialog["Saved | None"]):
         self._opened = opened
         self._editor = editor
         self._place: Place | None = None
+        self._whole: Whole | None = None
         self._agreed = ""
         self._progress: Progress | None = None
         self._stopping = False
@@ -101,8 +111,17 @@ class SaveScreen(Dialog["Saved | None"]):
     def _changed(self) -> None:
         self._agreed = ""
         self._tell("problem", "")
-        self._tell("what", what_words(self._opened, self._path))
+        self._tell("what", self._what())
         self._look()
+
+    def _what(self) -> str:
+        """What would be written."""
+        if not is_written_whole(self._opened, self._path):
+            return what_words(self._opened, self._path)
+        # Nothing changes what shares memory while the dialog is there.
+        self._whole = self._whole or whole_of(self._opened)
+        words = what_words(self._opened, self._path, self._whole), whole_words(self._whole)
+        return "\n".join(part for part in words if part)
 
     @work(group="look", exclusive=True)
     async def _look(self) -> None:
