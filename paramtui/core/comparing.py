@@ -44,9 +44,11 @@ class Difference(NamedTuple):
 class Picture(NamedTuple):
     """Where two tensors differ, in few entries.
 
-    The tensor is seen as a matrix: its last dimension are the columns, all others one after the other the
-    rows. What would be one row (a vector) and is longer than the picture is wide is folded into lines of
-    `width` elements, a power of two; the last line may be shorter.
+    The tensor is seen as a matrix in row-major order: the columns are its last dimension or its last few,
+    the rows all others one after the other. Narrow rows may stand side by side in a line, a power of two of
+    them, and what would be one row (a vector) and is longer than the picture is wide is folded into lines of
+    a power of two; the last line may then be shorter. `paramtui.core.picture_folding` chooses what fills the
+    room best and tells which it is.
 
     Attributes:
         rows, columns: Entries of the picture down and across.
@@ -86,6 +88,7 @@ class Comparison(NamedTuple):
         first: Where the first element lies that differs.
         picture: Where they differ; None for tensors without elements.
         untold: Why bits cannot be told, in words; empty where they were compared.
+        nan_both: Whether some elements are NaN in both; False for the same memory, which is not read.
     """
 
     one: int
@@ -100,6 +103,7 @@ class Comparison(NamedTuple):
     first: tuple[int, ...] | None
     picture: Picture | None
     untold: str = ""
+    nan_both: bool = False
 
     @property
     def verdict(self) -> str:
@@ -147,9 +151,25 @@ class Comparison(NamedTuple):
 
 
 def _pair(found: Difference) -> str:
-    amount = f"{found.amount:,}" if isinstance(found.amount, int) else f"{found.amount:.6g}"
     index = f" at [{', '.join(map(str, found.index))}]" if found.index else ""
-    return f"{amount}{index}: {found.one!r} and {found.other!r}"
+    one, other = number_texts(found.one, found.other)
+    return f"{number_text(found.amount)}{index}: {one} and {other}"
+
+
+def number_text(number: Number, digits: int = 6) -> str:
+    """A number with so many digits that count; whole ones exactly."""
+    if isinstance(number, bool):
+        return str(number)
+    return f"{number:,}" if isinstance(number, int) else f"{number:.{digits}g}"
+
+
+def number_texts(one: Number, other: Number) -> tuple[str, str]:
+    """Two numbers with as few digits as tell them apart."""
+    short = number_text(one), number_text(other)
+    if one == other or short[0] != short[1]:
+        return short
+    texts = number_text(one, 9), number_text(other, 9)
+    return texts if texts[0] != texts[1] else (number_text(one, 17), number_text(other, 17))
 
 
 async def compare(
@@ -160,6 +180,7 @@ async def compare(
     rows: int = 32,
     columns: int = 64,
     progress: Callable[[int, int], None] | None = None,
+    differing: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Compares two tensors of a source, reading windows of bounded size.
 
@@ -172,6 +193,7 @@ async def compare(
         rows: Entries of the picture down, at most.
         columns: Entries of the picture across, at most.
         progress: Told how many elements were compared, and how many there are.
+        differing: Told before `progress` how many of those that were compared differ.
 
     Raises:
         ValuesError: Their shapes differ, or their values cannot be read or compared; the message says why.
@@ -189,6 +211,8 @@ async def compare(
         for picks in split_picks([range(size) for size in shape]):
             windows = await asyncio.gather(reader.window(one, picks), reader.window(other, picks))
             await asyncio.to_thread(tally.add, *map(_values, windows))
+            if differing is not None:
+                differing(tally.different)
             if progress is not None:
                 progress(tally.compared, total)
     return Comparison(
@@ -204,6 +228,7 @@ async def compare(
         tally.first,
         tally.picture(),
         untold,
+        tally.nan_both,
     )
 
 

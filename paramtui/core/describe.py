@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paramtui.core.edits import joined
 from paramtui.core.listing import GHOST
-from paramtui.core.text import MAX_SHOWN, bytes_text, count_text, safe_text, shape_text
+from paramtui.core.text import MAX_SHOWN, bytes_text, count_text, joined, safe_text, shape_text
 from paramtui.core.ties import SOME, wasteful
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from paramtui.core.comparing import Difference, Picture
+from paramtui.core.picture_folding import matrix_width
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,7 +31,7 @@ class Tally:
 
     Attributes:
         compared: Elements that were added.
-        different, other_bits, nan_here, nan_there, largest, relative, first: As in `Comparison`.
+        different, other_bits, nan_here, nan_there, nan_both, largest, relative, first: As in `Comparison`.
     """
 
     def __init__(self, shape: tuple[int, ...], rows: int, columns: int, *, bits: bool) -> None:
@@ -41,15 +42,13 @@ class Tally:
         self.other_bits = 0
         self.nan_here = 0
         self.nan_there = 0
+        self.nan_both = False
         self.largest: Difference | None = None
         self.relative: Difference | None = None
         self.first: tuple[int, ...] | None = None
         count = prod(shape)
-        self._width = max(shape[-1] if shape else 1, 1)
-        lines = max(count // self._width, 1)
-        if lines == 1 and count > columns:
-            self._width = min(_round_length(count, rows, columns), count)
-            lines = -(-count // self._width)
+        self._width = matrix_width(shape, rows, columns)
+        lines = max(-(-count // self._width), 1)
         self._cell = -(-lines // rows), -(-self._width // columns)
         self._entries = -(-lines // self._cell[0]), -(-self._width // self._cell[1])
         self._counts = np.zeros(self._entries, np.int64)
@@ -82,12 +81,15 @@ class Tally:
         if self._bits:
             raw = _as_bits(here), _as_bits(there)
             if np.array_equal(*raw):
+                self.nan_both = self.nan_both or bool(_nan(here).any())
                 return
             bits = np.not_equal(*raw)
             if here.dtype.kind == "c":
                 bits = bits[::2] | bits[1::2]
         nan_here, nan_there = _nan(here), _nan(there)
-        differs = ~(_equal(here, there) | (nan_here & nan_there))
+        both = nan_here & nan_there
+        self.nan_both = self.nan_both or bool(both.any())
+        differs = ~(_equal(here, there) | both)
         if bits is not None:
             self.other_bits += int(np.count_nonzero(bits & ~differs))
         count = int(np.count_nonzero(differs))
@@ -139,14 +141,6 @@ class Tally:
         runs = entries[starts]
         np.add.at(self._counts.reshape(-1), runs, np.diff(starts, append=len(entries)))
         np.maximum.at(self._amounts.reshape(-1), runs, np.maximum.reduceat(amounts, starts))
-
-
-def _round_length(count: int, rows: int, columns: int) -> int:
-    """The shortest power of two that is as wide as the picture and folds a vector into its rows."""
-    length = 1
-    while length < columns or length * rows < count:
-        length *= 2
-    return length
 
 
 def _as_bits(numbers: Array) -> Array:

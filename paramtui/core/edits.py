@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from paramtui.core.text import safe_text
+from paramtui.core.text import joined, safe_text
 from paramtui.errors import EditError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
 Number: TypeAlias = "bool | int | float | complex"
 
@@ -335,9 +335,3 @@ def edit_text(edit: Edit) -> str:
     names = [step.tensor for step in edit.steps]
     where = shown_name(names[0]) if len(names) == 1 else f"{len(names):,} tensors"
     return f"{joined(call.text for call in calls_of(edit))} on {where}, seed {edit.seed}"
-
-
-def joined(texts: Iterable[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    parts: Sequence[str] = list(texts)
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
+from paramtui.core.picture_folding import layout_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -44,13 +46,8 @@ def ravel(index: Sequence[int], shape: Sequence[int]) -> int:
     return place
 
 
-def is_folded(shape: Sequence[int], picture: Picture) -> bool:
-    """Whether the picture's lines are pieces of one long row."""
-    return picture.width != max(shape[-1] if shape else 1, 1)
-
-
 def extent(shape: Sequence[int], picture: Picture, row: int, column: int) -> Extent | None:
-    """What an entry stands for; None for one past the end of a folded row.
+    """What an entry stands for; None for one past the end of the last line.
 
     Args:
         shape: Of the tensors; of ``float4_e2m1fn_x2`` with the last dimension of 2.
@@ -60,31 +57,51 @@ def extent(shape: Sequence[int], picture: Picture, row: int, column: int) -> Ext
     """
     width, total = picture.width, prod(shape)
     lines = -(-total // width)
+    # The last line may be shorter.
+    short = total - (lines - 1) * width
     top, bottom = row * picture.cell[0], min((row + 1) * picture.cell[0], lines)
     left, right = column * picture.cell[1], min((column + 1) * picture.cell[1], width)
-    elements = (bottom - top) * (right - left)
-    if bottom == lines:
-        # The last line may be shorter.
-        elements -= max(right - max(left, total - (lines - 1) * width), 0)
-    if elements <= 0:
+    if bottom == lines and left >= short:
+        bottom -= 1
+    if bottom <= top or right <= left:
         return None
-    first = unravel(top * width + left, shape)
-    last = unravel(min((bottom - 1) * width + right, total) - 1, shape)
-    return Extent(first, last, elements, _text(first, last))
+    past = max(right - short, 0) if bottom == lines else 0
+    start, stop = top * width + left, (bottom - 1) * width + right - past
+    text = _text(shape, width, (top, bottom, left, right), (start, stop))
+    elements = (bottom - top) * (right - left) - past
+    return Extent(unravel(start, shape), unravel(stop - 1, shape), elements, text)
 
 
-def _text(first: tuple[int, ...], last: tuple[int, ...]) -> str:
-    """An index for all from `first` to `last`, lines whole between the same columns."""
+def _text(shape: Sequence[int], width: int, cell: tuple[int, int, int, int], places: tuple[int, int]) -> str:
+    """An index for the elements of a cell: lines from one to before another, and columns as well."""
+    top, bottom, left, right = cell
+    start, stop = places
+    lead, side = layout_of(shape, width)
+    if side == 1:
+        rows, columns = _spans(shape[:lead], top, bottom), _spans(shape[lead:], left, right)
+        ends = [
+            [
+                *(rows if rows is not None else map(str, unravel(line, shape[:lead]))),
+                *(columns if columns is not None else map(str, unravel(place, shape[lead:]))),
+            ]
+            for line, place in ((top, left), (bottom - 1, right - 1))
+        ]
+    else:
+        # Lines of one piece are one piece.
+        whole = bottom - top == 1 or right - left == width
+        spans = _spans(shape, start, stop) if whole else None
+        ends = [spans or [*map(str, unravel(place, shape))] for place in (start, stop - 1)]
+    texts = [f"[{', '.join(end)}]" for end in ends]
+    return texts[0] if texts[0] == texts[1] else " to ".join(texts)
 
-    def span(dim: int) -> str:
-        return str(first[dim]) if first[dim] == last[dim] else f"{first[dim]}:{last[dim] + 1}"
 
-    dims = len(first)
-    if first[: max(dims - 2, 0)] == last[: max(dims - 2, 0)]:
-        return f"[{', '.join(map(span, range(dims)))}]"
-    columns = span(dims - 1)
-    ends = [f"[{', '.join([*map(str, end[:-1]), columns])}]" for end in (first, last)]
-    return " to ".join(ends)
+def _spans(shape: Sequence[int], start: int, stop: int) -> list[str] | None:
+    """The elements from one place to before another as a slice of each dimension; None where that is none."""
+    first, last = unravel(start, shape), unravel(stop - 1, shape)
+    differ = next((dim for dim in range(len(shape)) if first[dim] != last[dim]), len(shape))
+    if any(first[dim] or last[dim] != shape[dim] - 1 for dim in range(differ + 1, len(shape))):
+        return None
+    return [str(low) if low == high else f"{low}:{high + 1}" for low, high in zip(first, last, strict=True)]
 
 
 def entry_of(shape: Sequence[int], picture: Picture, index: Sequence[int]) -> tuple[int, int]:
@@ -94,11 +111,12 @@ def entry_of(shape: Sequence[int], picture: Picture, index: Sequence[int]) -> tu
 
 
 def line_label(shape: Sequence[int], picture: Picture, row: int) -> str:
-    """Where the first line of an entry begins: an index of all dimensions but the last, as in ``3,0``.
+    """Where the first line of an entry begins: an index of the dimensions that count rows, as in ``3,0``.
 
-    Of a folded row it is the place in that row.
+    Of one row that is folded it is the place in that row.
     """
     top = row * picture.cell[0]
-    if is_folded(shape, picture):
-        return str(top * picture.width)
-    return ",".join(map(str, unravel(top, shape[:-1])))
+    lead, side = layout_of(shape, picture.width)
+    if side > 1 and lead == len(shape):
+        return str(top * side)
+    return ",".join(map(str, unravel(top * side, shape[:lead])))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MAX_SHOWN = 200
 MAX_COMBINING = 4
@@ -90,3 +94,9 @@ def _scaled(count: int, units: tuple[str, ...]) -> str:
 def shape_text(shape: tuple[int | None, ...]) -> str:
     """Sizes in brackets, as in ``[8192, 1024]``; a ragged dimension is ``*``."""
     return "[" + ", ".join(["*" if size is None else str(size) for size in shape]) + "]"
+
+
+def joined(texts: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    parts: Sequence[str] = list(texts)
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

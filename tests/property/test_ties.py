@@ -151,7 +151,7 @@ def test_a_view_of_another_tensor_is_told_by_the_index_that_gives_it(
     if not part.size or part.shape == whole.shape:
         return
 
-    def view(array: np.ndarray) -> View:  # type: ignore[type-arg]
+    def view(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> View:
         begin = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
         return 0, begin, "float32", array.shape, tuple(step // 4 for step in array.strides)
 

@@ -43,9 +43,7 @@ class TyingMixin(WorkMixin):
         if not opened.ties_shown:
             self.say("shared memory: only letters")
         elif opened.tie_rows.rows:
-            self.say(
-                "A= same  A~ overlaps  A: declared  a/ apart  A+ several   ) } next  P list"
-            )
+            self.say("A= same  A~ overlaps  A: declared  a/ apart  A+ several   ) } next  P list")
         else:
             self.say(f"{NO_TIES}: P looks for equal copies")
 
