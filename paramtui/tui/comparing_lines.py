@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from paramtui.core.block_comparing import NOT_COMPARED
-from paramtui.core.comparing import DIFFERENT, EQUAL_BITS, SAME_MEMORY
+from paramtui.core.comparing import DIFFERENT, EQUAL_BITS, SAME_MEMORY, number_text, number_texts
+from paramtui.core.dtypes import SHORT_NAMES
+from paramtui.core.picture_folding import layout_words
 from paramtui.core.text import safe_text, shape_text
 from paramtui.core.ties import APART, OVERLAP
 from paramtui.tui.pages import counted
@@ -18,12 +21,14 @@ if TYPE_CHECKING:
 
     from paramtui.core.block_comparing import Pair, PairOutcome
     from paramtui.core.comparing import Comparison, Difference
-    from paramtui.core.encoding import Number
+    from paramtui.core.listing import Listing
     from paramtui.tui.comparing_sides import Side
     from paramtui.tui.opened import Opened
 
 # Most lines that `facts` gives.
 MAX_FACTS = 7
+# Lines of a PyTorch expression at most.
+MAX_WAY = 3
 VERDICT_WIDTH = 18
 COUNT_WIDTH = 23
 AMOUNT_WIDTH = 12
@@ -38,6 +43,14 @@ def side_line(opened: Opened, letter: str, side: Side) -> Text:
     dtype, shape = safe_text(listing.dtype[side.tensor], 30), shape_text(listing.shape[side.tensor])
     line.append(f"{dtype} {shape}", "not bold dim")
     return line
+
+
+def way_lines(text: str, width: int) -> list[Text]:
+    """A line of PyTorch, broken where the width ends so that it can be read and copied whole."""
+    lines = [Text(text[at : at + width], "bold") for at in range(0, len(text), width)]
+    if len(lines) > MAX_WAY:
+        lines = [*lines[: MAX_WAY - 1], Text("y copies the line of PyTorch", "dim")]
+    return lines
 
 
 def verdict(found: Comparison, declared: str = "") -> str:
@@ -95,6 +108,61 @@ def facts(found: Comparison, declared: str = "") -> list[Text]:
     return out[:MAX_FACTS]
 
 
+def stopped_words(done: int, total: int, different: int) -> str:
+    """What is known of a comparison that was stopped.
+
+    Args:
+        done: Elements that were compared.
+        total: Of each tensor.
+        different: How many of `done` differ.
+    """
+    share = 100 * done // max(total, 1)
+    if not done:
+        return f"stopped after {share} %: nothing was compared yet"
+    verb = "differs" if different == 1 else "differ"
+    found = f"{counted(different, 'element')} {verb} so far" if different else "equal so far"
+    return f"stopped after {share} %: {found}, nothing is known of the rest"
+
+
+def legend(found: Comparison, shape: Sequence[int], letters: Sequence[tuple[str, str]]) -> Text:
+    """What rows, columns, cells and letters of a picture are, a line each.
+
+    Args:
+        found: Has the picture.
+        shape: Of the numbers.
+        letters: Letters of the picture, and what they stand for.
+    """
+    if found.picture is None:
+        return Text()
+    lines = []
+    words = layout_words(shape, found.picture.width)
+    if words:
+        lines.append(words)
+    rows, columns = found.picture.cell
+    if rows * columns > 1:
+        size = f"{rows:,} x {columns:,}" if rows > 1 or len(shape) > 1 else f"{columns:,}"
+        lines.append(f"each cell is {size} elements: its largest difference counts")
+    lines.append("  ".join(f"{drawn} {meaning}" for drawn, meaning in letters))
+    return Text("\n".join(lines))
+
+
+def swapped(found: Comparison) -> Comparison:
+    """The comparison of the second tensor with the first."""
+
+    def turned(difference: Difference | None) -> Difference | None:
+        if difference is None:
+            return None
+        return difference._replace(one=difference.other, other=difference.one)
+
+    return found._replace(
+        one=found.other,
+        other=found.one,
+        nan_only=found.nan_only[::-1],
+        largest=turned(found.largest),
+        relative=turned(found.relative),
+    )
+
+
 def _fact(what: str, words: str) -> Text:
     line = Text(f"{what}  ", "dim")
     line.append(words, "not dim")
@@ -107,27 +175,21 @@ def _pair(found: Difference) -> str:
     return f"{number_text(found.amount)}{index}: a {one}, b {other}"
 
 
-def number_text(number: Number, digits: int = 6) -> str:
-    """A number with so many digits that count; whole ones exactly."""
-    if isinstance(number, bool):
-        return str(number)
-    return f"{number:,}" if isinstance(number, int) else f"{number:.{digits}g}"
-
-
-def number_texts(one: Number, other: Number) -> tuple[str, str]:
-    """Two numbers with as few digits as tell them apart."""
-    short = number_text(one), number_text(other)
-    if one == other or short[0] != short[1]:
-        return short
-    texts = number_text(one, 9), number_text(other, 9)
-    return texts if texts[0] != texts[1] else (number_text(one, 17), number_text(other, 17))
-
-
 # Pairs
 
 
+def types_text(listing: Listing, pair: Pair) -> str:
+    """``f32, f64`` for a pair whose tensors are of two types; else empty."""
+    if not pair.whole:
+        return ""
+    one, other = (listing.dtype[tensor] for tensor in (pair.one, pair.other))
+    if one == other:
+        return ""
+    return ", ".join(SHORT_NAMES.get(dtype) or safe_text(dtype, 12) for dtype in (one, other))
+
+
 def pair_line(
-    pair: Pair, outcome: PairOutcome | None, width: int, *, here: bool, cells: Sequence[int]
+    pair: Pair, outcome: PairOutcome | None, width: int, *, here: bool, cells: Sequence[int], types: str = ""
 ) -> list[tuple[str, str]]:
     """One line of a list of pairs, as texts and names of styles.
 
@@ -136,35 +198,59 @@ def pair_line(
         outcome: What came of it; None while that is not known.
         width: Cells of the line.
         here: Whether the cursor stands on it.
-        cells: Widths of verdict, count and amount; as many as there is room for.
+        cells: As `pair_cells` gives them.
+        types: The element types of the pair, where they are two.
     """
-    name_width = max(width - 1 - sum(cells) - len(cells), 1)
-    name = fit(safe_text(pair.name, 1000) or "(itself)", name_width)
-    out = [(">" if here else " ", ""), (name.ljust(name_width), "")]
-    if outcome is None:
-        return [*out, (" …", "dim")]
-    found = outcome.comparison
-    if found is None:
+    name_width = max(width - 1 - _taken(cells), 1)
+    name = safe_text(pair.name, 1000) or "(itself)"
+    found = outcome.comparison if outcome is not None else None
+    words = ""
+    if outcome is not None and found is None:
         words = outcome.verdict
         if words == NOT_COMPARED:
             words = safe_text(outcome.reason, 300)
-        return [*out, (f" {words}", "dim")]
+        # A reason may take the room that the name leaves.
+        least = min(name_width, cell_len(name), MIN_NAME)
+        name_width = min(max(width - 2 - cell_len(words), least), name_width)
+        words = fit(words, max(width - 2 - name_width, 1))
+    cut = set_cell_size(fit(name, name_width), name_width)
+    out = [(">" if here else " ", ""), (cut, "")]
+    if outcome is None or found is None:
+        return [*out, (f" {words or '…'}", "dim")]
     different = found.verdict == DIFFERENT
-    texts = [found.verdict, "", ""]
+    texts = [found.verdict, types, "", ""]
     if different:
-        texts[1] = f"{found.different:,} of {found.elements:,}"
+        texts[2] = f"{found.different:,} of {found.elements:,}"
         if found.largest is not None:
-            texts[2] = number_text(found.largest.amount, 4)
+            texts[3] = number_text(found.largest.amount, 4)
         elif any(found.nan_only):
-            texts[2] = "NaN"
+            texts[3] = "NaN"
     for text, cell in zip(texts, cells, strict=False):
-        out.append((f" {fit(text, cell):<{cell}}", "bold" if different else "dim"))
+        if cell:
+            out.append((f" {fit(text, cell):<{cell}}", "bold" if different else "dim"))
     return out
 
 
-def pair_cells(width: int) -> list[int]:
-    """Widths of verdict, count and amount in lines of a width; what matters least goes first."""
-    cells = [VERDICT_WIDTH, COUNT_WIDTH, AMOUNT_WIDTH]
-    while len(cells) > 1 and width - sum(cells) - len(cells) < MIN_NAME:
+def pair_heading(width: int, cells: Sequence[int]) -> str:
+    """What the columns of `pair_line` are."""
+    words = ("", "types", "differ", "by at most")
+    shown = "".join(f" {fit(text, cell):<{cell}}" for text, cell in zip(words, cells, strict=False) if cell)
+    return f" {'name':<{max(width - 1 - len(shown), 1)}}{shown}"
+
+
+def _taken(cells: Sequence[int]) -> int:
+    """Cells of a line that its columns take, each with a space before it."""
+    return sum(cell + 1 for cell in cells if cell)
+
+
+def pair_cells(width: int, types: int = 0) -> list[int]:
+    """Widths of verdict, types, count and amount in lines of a width; what matters least goes first.
+
+    Args:
+        width: Of the lines.
+        types: Of the longest text about two types; 0 where all pairs are of one.
+    """
+    cells = [VERDICT_WIDTH, types, COUNT_WIDTH, AMOUNT_WIDTH]
+    while len(cells) > 1 and width - _taken(cells) < MIN_NAME:
         cells.pop()
     return cells

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from paramtui.core.dtypes import DTYPES
+from paramtui.core.ties import ALIAS, relation
 from paramtui.tui.opened import expression
 from paramtui.tui.pages import row_title
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paramtui.core.comparing import Comparison
+    from paramtui.core.encoding import Number
     from paramtui.tui.opened import Opened
+
+# Types that torch.equal compares with each other, exactly.
+_WIDENED: Final = (
+    frozenset(("float64", "float32", "float16", "bfloat16")),
+    frozenset(("int64", "int32", "int16", "int8", "uint8", "bool")),
+    frozenset(("complex128", "complex64")),
+)
 
 
 class Side(NamedTuple):
@@ -66,17 +79,70 @@ def stored_row(opened: Opened, side: Side) -> int:
     return side.row if found is None else found
 
 
-def way(opened: Opened, one: Side, other: Side, *, alias: bool = False) -> str:
-    """The line of PyTorch that a comparison of two tensors amounts to; empty where there is none.
+async def number_at(opened: Opened, side: Side, index: Sequence[int]) -> Number | None:
+    """The number at a place of a tensor; None where it has none.
+
+    Args:
+        opened: Holds the tensor.
+        side: Which.
+        index: Of the number: of a type whose elements are two numbers with one more dimension.
+
+    Raises:
+        ParamtuiError: It cannot be read.
+    """
+    dims = len(opened.listing.shape[side.tensor])
+    window = await opened.source.window(side.tensor, [range(at, at + 1) for at in index[:dims]])
+    if window.values is None:
+        return None
+    number: Number = window.values.reshape(-1)[index[-1] if len(index) > dims else 0].item()
+    return number
+
+
+def way(opened: Opened, one: Side, other: Side, found: Comparison | None = None) -> str:
+    """The line of PyTorch that says what a comparison of two tensors says.
 
     Args:
         opened: Holds both.
         one: The first tensor.
         other: The second tensor.
-        alias: Whether it asks besides for where they lie.
+        found: What they have in common; None for the longest line that there may be.
+
+    Returns:
+        The line; empty where PyTorch has none, or would say something else.
     """
+    if not _comparable(opened, one.tensor, other.tensor):
+        return ""
     here, there = (expression(opened, stored_row(opened, side)) for side in (one, other))
     if not here or not there:
         return ""
-    text = f"torch.equal({here}, {there})"
-    return f"{text} and {here}.data_ptr() == {there}.data_ptr()" if alias else text
+    listing = opened.listing
+    dtype = listing.dtype[one.tensor]
+    alias = relation(listing, one.tensor, other.tensor) == ALIAS
+    # A file that is loaded twice is twice in memory, and what is stored once has no second name in Python.
+    if alias and listing.live is not None and not (one.declared or other.declared):
+        strides = {listing.geometry(side.tensor).stride for side in (one, other)}
+        place = f"{here}.data_ptr() == {there}.data_ptr()"
+        # Dimensions of size 1 can have strides of their own.
+        return f"{here}.is_set_to({there})" if len(strides) == 1 else place
+    # To torch.equal NaN is no equal of itself, and memory that is the same was not looked at for NaN.
+    may_be_nan = DTYPES[dtype].family in ("float", "complex")
+    nan = may_be_nan if found is None or alias else found.nan_both
+    if dtype == listing.dtype[other.tensor] and (nan or dtype == "complex32"):
+        return f"torch.allclose({here}, {there}, rtol=0, atol=0, equal_nan=True)"
+    return "" if nan else f"torch.equal({here}, {there})"
+
+
+def _comparable(opened: Opened, one: int, other: int) -> bool:
+    """Whether PyTorch compares two tensors, and as they are compared here."""
+    listing = opened.listing
+    for tensor in (one, other):
+        extra = listing.extras.get(tensor)
+        if extra is not None and (extra.layout is not None or extra.quantizer is not None or extra.problem):
+            return False
+    if listing.live is not None and listing.live.device[one] != listing.live.device[other]:
+        return False
+    kinds = {listing.dtype[one], listing.dtype[other]}
+    if len(kinds) == 1:
+        return not kinds & {"float4_e2m1fn_x2"} and DTYPES[min(kinds)].family not in ("quantized", "bits")
+    # Both are widened to one type: only in these families without loss.
+    return any(kinds <= family for family in _WIDENED)

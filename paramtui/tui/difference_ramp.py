@@ -96,7 +96,8 @@ def entry_style(letters: str, depth: str, base: Style, *, light: bool) -> Style:
         share = _LEAST + (1 - _LEAST) * int(letters[1]) / 9
         return heat(share, 1.0, depth, base, light=light)[1]
     if letters[0] not in _SHADES:
-        return base + Style(bold=True, reverse=True)
+        # Not in reverse, which is how the cursor looks.
+        return base + Style(bold=True, underline=True)
     ink = heat(0.5 + 0.25 * _SHADES.index(letters[0]), 1.0, depth, base, light=light)[1]
     return base + Style(color=ink.bgcolor if depth in (TRUECOLOR, EIGHT_BIT) else ink.color)
 
@@ -116,9 +117,8 @@ def pieces(
     out: list[tuple[str, Style]] = []
     for letters, here in entries:
         style = cursor if here else entry_style(letters, depth, base, light=light)
-        text = "[]" if here else letters
         if out and out[-1][1] == style:
-            out[-1] = (out[-1][0] + text, style)
+            out[-1] = (out[-1][0] + letters, style)
         else:
-            out.append((text, style))
+            out.append((letters, style))
     return out

@@ -148,16 +148,15 @@ def _copies(opened: Opened, group: Copies) -> Entry:
         (names_text(names, 3), ""),
     )
     facts = f"{safe_text(listing.dtype[first])} {shape_text(listing.shape[first])}  {all_same}"
-    again = bytes_text(group.nbytes * (count - 1))
-    detail = [Text(f"{facts}{again} are there again", "bold"), Text(names_text(names))]
+    detail = [Text(f"{facts}{bytes_text(group.again)} could be shared", "bold"), Text(names_text(names))]
     return Entry(line, detail, _row(opened, first), copies=True)
 
 
 def outcome_words(opened: Opened, found: CopySearch) -> str:
     """What the search has come to."""
-    copies = sum((len(group.members) - 1) * group.nbytes for group in found.groups)
+    copies = sum(group.again for group in found.groups)
     words = (
-        f"{counted(len(found.groups), 'group')} of equal copies: {bytes_text(copies)} are there again"
+        f"{counted(len(found.groups), 'group')} of equal copies: {bytes_text(copies)} could be shared"
         if found.groups
         else "no two tensors are equal"
     )

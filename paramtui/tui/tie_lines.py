@@ -66,6 +66,15 @@ def ghost_head(opened: Opened, value: int) -> list[Text]:
     ]
 
 
+def declared_words(opened: Opened, row: int) -> str:
+    """Why a row has no numbers of its own, and where they are; empty where nothing is declared of it."""
+    tensor = opened.declared(row)
+    if tensor < 0:
+        return ""
+    name = safe_text(opened.listing.names[tensor], 200)
+    return f"it is not stored here: it is declared to be {name}, ) goes there"
+
+
 def _partners(opened: Opened, tied: Tied, tensor: int) -> list[Text]:
     lines = []
     for words, names in partners(opened.listing, tied, tensor):

@@ -13,7 +13,8 @@ from torch import nn
 
 from paramtui.tui.screens.ask import AskScreen
 from paramtui.tui.screens.groups import GroupsScreen
-from tests.tui.edited import burst, done, editing, said, typed
+from paramtui.tui.widgets.tree_pane import TreePane
+from tests.tui.edited import burst, done, editing, line_notes, said, typed
 from tests.tui.screens import Looker, lines_of, looking_at
 from tests.tui.test_live import on_model
 
@@ -241,6 +242,7 @@ async def test_equal_copies_are_searched_for_on_demand_and_never_called_shared(s
         await looker.pilot.press("c")
         words = looker.app.screen.query_one("#groups-said", Static)
         await looker.until(lambda: "2 groups of equal copies" in str(words.content))
+        assert "could be shared" in str(words.content)
         lines = [str(option.prompt) for option in looker.app.screen.query_one(OptionList).options]
         assert lines[0] == "no names share memory here"
         assert lines[1].startswith("equal copies: the same bits in memory of their own, not shared")
@@ -431,3 +433,96 @@ async def test_what_cannot_be_tied_is_said(save: Save) -> None:
     async with editing(save({"a": torch.zeros(3), "b": torch.zeros(3)})) as looker:
         await looker.press("m", "down", "B")
         assert "only the parameters of a live model are tied" in looker.footer()
+
+
+# Names that are declared and not stored
+
+
+def saved_once(path: Path) -> Any:
+    """A net with one layer at two places, saved as safetensors saves models: one of the names is declared."""
+    net = tied()
+    safetensors.torch.save_model(net, str(path))
+    assert "4.weight" not in safetensors.torch.load_file(path)
+    return net
+
+
+async def test_a_line_that_names_a_declared_name_changes_its_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "tied.safetensors"
+    saved_once(path)
+    for line in ("net[4].weight.data[0] = 100", "4.weight[0] = 100", "4.weight[0][2] *= 2"):
+        async with editing(path) as looker:
+            looker.app.browser.go_to_name("0.weight")
+            await looker.settle()
+            await looker.press("e")
+            await typed(looker, line)
+            note = line_notes(looker)[0]
+            assert note.startswith("4.weight is declared to be 2.weight: 2.weight changes; ")
+            assert "(declared)" not in note
+            await looker.press("enter")
+            await done(looker, 1)
+            assert said(looker).startswith("2.weight[0")
+            opened = looker.app.browser.opened
+            assert opened is not None and opened.editor is not None
+            names = {opened.listing.names[tensor] for tensor in opened.editor.history.changed}
+            assert names == {"2.weight"}
+            # Both names carry the mark, and both are lit for a moment.
+            await looker.press("+")
+            changed = [row for row in looker.rows() if "*" in row[:4] and ("weight" in row or "bias" in row)]
+            assert len(changed) == 2
+            assert any("= 2.weight (d" in row for row in changed)
+            rows = [opened.tree.find(name)[0] for name in ("2.weight", "4.weight")]
+            assert opened.rows_showing(opened.editor.history.changed) == sorted(rows)
+            await looker.press("u")
+            await done(looker, 0)
+
+
+async def test_a_change_lights_the_names_that_are_declared_to_be_its_tensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tied.safetensors"
+    saved_once(path)
+    lit: list[list[int]] = []
+    monkeypatch.setattr(TreePane, "flash", lambda self, rows: lit.append(list(rows)))
+    async with editing(path) as looker:
+        looker.app.browser.go_to_name("2.weight")
+        await looker.settle()
+        await looker.press("e")
+        await typed(looker, "[0] = 100")
+        assert line_notes(looker)[0] == "8 cells; also 4.weight (declared)"
+        await looker.press("enter")
+        await done(looker, 1)
+        opened = looker.app.browser.opened
+        assert opened is not None
+        assert lit == [sorted(opened.tree.find(name)[0] for name in ("2.weight", "4.weight"))]
+
+
+async def test_a_number_typed_at_a_declared_name_is_of_its_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "tied.safetensors"
+    saved_once(path)
+    async with editing(path) as looker:
+        looker.app.browser.go_to_name("4.weight")
+        await looker.settle()
+        await looker.press("e")
+        await typed(looker, "9")
+        note = line_notes(looker)[0]
+        assert note == "4.weight is declared to be 2.weight: 2.weight changes; 64 cells, all of [8, 8]"
+        await looker.press("enter")
+        await done(looker, 1)
+        looker.app.browser.go_to_name("2.weight")
+        await looker.settle()
+        assert {float(number) for line in looker.numbers() for number in line} == {9.0}
+        # There are no cells of its own to stand on.
+        looker.app.browser.go_to_name("4.weight")
+        await looker.settle()
+        await looker.press("tab", "e")
+        assert said(looker) == "it is not stored here: it is declared to be 2.weight, ) goes there"
+
+
+async def test_copying_at_a_declared_name_copies_what_reaches_its_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "tied.safetensors"
+    net = saved_once(path)
+    async with looking_at(path, at="4.weight") as looker:
+        await looker.press("y")
+        assert said(looker).endswith("which 4.weight is declared to be")
+        copied = eval(looker.app.clipboard, {"safetensors": safetensors})
+        assert torch.equal(copied, net[4].weight)

@@ -140,7 +140,10 @@ class ChangingMixin(WorkMixin):
             self.say("")
             self.show_keys()
         else:
-            self.say("there are no cells here: go to a tensor, or i initialises a block")
+            from paramtui.tui.tie_lines import declared_words
+
+            otherwise = "there are no cells here: go to a tensor, or i initialises a block"
+            self.say((declared_words(opened, row) if row >= 0 else "") or otherwise)
 
     def on_values_pane_cells_left(self) -> None:
         """The keys are those of the values again."""
@@ -171,7 +174,11 @@ class ChangingMixin(WorkMixin):
             return
         cell = self._values.cell_index if self.on_cells else None
         block = row < 0 or (opened.tree.is_block(row) and opened.tree.tensor[row] < 0)
-        self._line = EditLine(opened, -1 if block else opened.tree.tensor[row], cell)
+        # Of a name that is declared to be a tensor, that tensor changes.
+        declared = -1 if block else opened.declared(row)
+        tensor = declared if block or declared >= 0 else opened.tree.tensor[row]
+        name = opened.tree.name(row) if declared >= 0 else ""
+        self._line = EditLine(opened, tensor, cell, name)
         prompt = self._line.prompt(text)
         if await self.open_prompt(prompt) and text:
             self._line.follow(prompt, text)

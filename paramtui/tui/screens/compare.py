@@ -10,40 +10,46 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from paramtui.core.comparing import SAME_MEMORY, compare
+from paramtui.core.comparing import compare, number_text, number_texts
+from paramtui.core.picture_folding import layout_words, matrix_width
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 from paramtui.tui import comparing_lines
-from paramtui.tui.comparing_lines import number_text, number_texts
-from paramtui.tui.comparing_sides import Destination, stored_row, way
+from paramtui.tui.comparing_sides import Destination, number_at, stored_row, way
 from paramtui.tui.pages import counted
-from paramtui.tui.widgets.difference_picture import DifferencePicture
+from paramtui.tui.screens.dialog import Dialog
+from paramtui.tui.widgets.difference_picture import DifferencePicture, columns_in
+from paramtui.tui.widgets.strips import wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from paramtui.core.comparing import Comparison, Difference
+    from paramtui.core.comparing import Comparison
     from paramtui.tui.comparing_sides import Side
     from paramtui.tui.opened import Opened
 
-KEYS: Final = "n N differences  enter goes there in b  x swaps  y copies  esc closes"
+KEYS: Final = "n N next  enter goes there in b  x swaps  y copies  ? keys  esc closes"
+ALL_KEYS: Final = (
+    "↑ ↓ ← → or h j k l move, pgup pgdn H L by ten   n N next and previous that differs   enter goes"
+    " to that place in b   x swaps a and b   y copies the line of PyTorch   esc stops, then closes   q closes"
+)
 # Comparing that takes longer is announced; how far it is, is told so often.
 PATIENCE: Final = 0.3
 REST: Final = 0.05
-# Lines of a PyTorch expression at most.
-MAX_WAY: Final = 3
-# Lines around the picture: frame, names, column numbers, size of a cell, legend, place.
+# The picture is made anew once the size of the screen has rested for so long.
+SIZE_REST: Final = 0.15
+# Lines around the picture: frame, names, column numbers, cell, legend, place.
 AROUND: Final = 8
 USUAL_FACTS: Final = 4
 MIN_ROWS: Final = 3
-MAX_COLUMNS: Final = 256
 
 
-class CompareScreen(ModalScreen[Destination | None]):
+class CompareScreen(Dialog[Destination | None]):
     """Gives the place to go to; None for none.
 
     Args:
@@ -64,6 +70,7 @@ class CompareScreen(ModalScreen[Destination | None]):
         Binding("q,equals_sign", "close", "close", show=False),
         Binding("enter", "there", "go there", show=False),
         Binding("x", "swap", "swap", show=False),
+        Binding("question_mark,f1", "keys", "keys", show=False),
         Binding("y", "copy", "copy", show=False),
         Binding("n", "different(1)", "next difference", show=False),
         Binding("N", "different(-1)", "previous difference", show=False),
@@ -83,7 +90,12 @@ class CompareScreen(ModalScreen[Destination | None]):
         self._sides = one, other
         self._found: Comparison | None = None
         self._comparing = True
+        self._regrouping = 0
+        self._grouped = (0, 0)
         self._done = 0
+        self._different = 0
+        self._said = ""
+        self._keys = False
         # Of the numbers: an element of some types is two of them.
         sizes = tuple(size or 0 for size in opened.listing.shape[one.tensor])
         self._shape = (*sizes, 2) if opened.listing.dtype[one.tensor] == "float4_e2m1fn_x2" else sizes
@@ -108,7 +120,7 @@ class CompareScreen(ModalScreen[Destination | None]):
     @property
     def settled(self) -> bool:
         """Whether nothing is being compared."""
-        return not self._comparing
+        return not self._comparing and not self._regrouping
 
     # What is known without numbers
 
@@ -125,64 +137,105 @@ class CompareScreen(ModalScreen[Destination | None]):
             for letter, side in zip("ab", self._sides, strict=True)
         ]
         self.query_one("#compare-sides", Static).update(Text("\n").join(lines))
-        text, width = self._way(), self._width()
-        lines = [Text(text[at : at + width], "bold") for at in range(0, len(text), width)]
-        if len(lines) > MAX_WAY:
-            lines = [*lines[: MAX_WAY - 1], Text("y copies the line of PyTorch", "dim")]
+        # Which line it is, only the numbers tell.
+        lines = comparing_lines.way_lines(self._way() if self._found is not None else "", self._width())
         shown = self.query_one("#compare-way", Static)
         shown.display = bool(lines)
         shown.update(Text("\n").join(lines))
 
     def _way(self) -> str:
-        found = self._found
-        alias = found is not None and found.verdict == SAME_MEMORY
-        # What is stored once has no second name in Python.
-        if any(side.declared for side in self._sides):
-            alias = False
-        return safe_text(way(self._opened, *self._sides, alias=alias), 4000)
+        return safe_text(way(self._opened, *self._sides, self._found), 4000)
 
-    def _rows(self, facts: int) -> int:
-        """Lines that are left for the picture."""
-        way_lines = min(-(-len(self._way()) // self._width()), MAX_WAY)
-        return max(self.app.size.height - AROUND - way_lines - facts, MIN_ROWS)
+    def _lines(self) -> list[Text]:
+        """The facts, or what is said instead of them, in lines of the width that there is."""
+        if self._keys:
+            texts = [Text(ALL_KEYS)]
+        elif self._found is not None:
+            declared = next((side.declared for side in self._sides if side.declared), "")
+            texts = comparing_lines.facts(self._found, declared)
+        else:
+            texts = [Text(safe_text(self._said, 1000), "bold")]
+        lines = wrapped(texts, self._width(), self.app.console)
+        # On the smallest screens what is known is cut, and not the picture.
+        room = max(self.app.size.height - AROUND - MIN_ROWS, 1)
+        return lines if len(lines) <= room else texts
 
-    def _columns(self) -> int:
-        """Entries of a line of the picture: of a long row a power of two, into which it is folded."""
-        labels = max(sum(len(str(size)) + 1 for size in self._shape[:-1]), 2)
-        lines = prod(self._shape[:-1])
-        if lines == 1 and self._shape:
-            labels = len(str(self._shape[-1])) + 1
-        room = min(max((self._width() - labels) // 2, 1), MAX_COLUMNS)
-        return 1 << (room.bit_length() - 1) if lines == 1 and self._shape and self._shape[-1] > room else room
+    def _rows(self, facts: int, text: str | None = None) -> int:
+        """Lines that are left for the picture, beside so many facts and a line of PyTorch."""
+        text, width = self._way() if text is None else text, self._width()
+        rows = max(
+            self.app.size.height - AROUND - min(-(-len(text) // width), comparing_lines.MAX_WAY) - facts,
+            MIN_ROWS,
+        )
+        words = layout_words(self._shape, matrix_width(self._shape, rows, columns_in(self._shape, width)))
+        return max(rows - bool(words), MIN_ROWS)
+
+    def _room(self) -> tuple[int, int]:
+        """Rows and columns for a picture, whatever will be known of it."""
+        longest = safe_text(way(self._opened, *self._sides), 4000)
+        return self._rows(USUAL_FACTS, longest), columns_in(self._shape, self._width())
 
     # Comparing
 
     @work(group="compare", exclusive=True)
     async def _compare(self) -> None:
         ticker = self.set_interval(PATIENCE, self._tell)
-        one, other = self._sides
         try:
-            found = await compare(
-                self._opened.source,
-                one.tensor,
-                other.tensor,
-                rows=self._rows(USUAL_FACTS),
-                columns=self._columns(),
-                progress=self._progress,
-            )
+            found = await self._read_both(self._progress, self._differing)
         except ParamtuiError as error:
             self._say(str(error))
         except MemoryError:
             self._say("there is not enough memory to compare these")
         else:
             self._found = found
-            self._show(found)
+            self._show()
         finally:
             self._comparing = False
             ticker.stop()
+        self._fit()
+
+    async def _read_both(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        differing: Callable[[int], None] | None = None,
+    ) -> Comparison:
+        """Compares both, with a picture for the room that there is now."""
+        one, other = self._sides
+        self._grouped = rows, columns = self._room()
+        return await compare(
+            self._opened.source,
+            one.tensor,
+            other.tensor,
+            rows=rows,
+            columns=columns,
+            progress=progress,
+            differing=differing,
+        )
+
+    @work(group="regroup", exclusive=True)
+    async def _regroup(self) -> None:
+        """Makes the picture anew for another room; what is shown stays until then, or for good."""
+        self._regrouping += 1
+        try:
+            await asyncio.sleep(SIZE_REST)
+            one = self._sides[0]
+            found = await self._read_both()
+            index = self._index()
+            # They may have been swapped meanwhile.
+            self._found = found if self._sides[0] is one else comparing_lines.swapped(found)
+            self._show()
+            if index is not None:
+                self.query_one(DifferencePicture).go_to(index)
+        except (ParamtuiError, MemoryError):
+            return
+        finally:
+            self._regrouping -= 1
 
     def _progress(self, done: int, _total: int) -> None:
         self._done = done
+
+    def _differing(self, count: int) -> None:
+        self._different = count
 
     def _tell(self) -> None:
         if not self._comparing:
@@ -192,37 +245,39 @@ class CompareScreen(ModalScreen[Destination | None]):
         self._say(f"comparing{share}   esc stops")
 
     def _say(self, words: str) -> None:
-        self.query_one("#compare-facts", Static).update(Text(safe_text(words, 1000), "bold"))
+        self._said = words
+        self._write_facts()
 
-    def _show(self, found: Comparison) -> None:
+    def _write_facts(self) -> None:
+        lines = self._lines()
+        self.query_one("#compare-facts", Static).update(Text("\n").join(lines))
+        self.query_one(DifferencePicture).allow(self._rows(len(lines)))
+
+    def _show(self) -> None:
+        found = self._found
+        if found is None:
+            return
         self._write_names()
-        declared = next((side.declared for side in self._sides if side.declared), "")
-        facts = comparing_lines.facts(found, declared)
-        self.query_one("#compare-facts", Static).update(Text("\n").join(facts))
         picture = self.query_one(DifferencePicture)
-        picture.show(found, self._shape, self._rows(len(facts)))
-        self.query_one("#compare-legend", Static).update(self._legend())
-
-    def _legend(self) -> Text:
-        line = Text()
-        ramp, found = self.query_one(DifferencePicture).ramp, self._found
-        if ramp is None or found is None or found.picture is None:
-            return line
-        rows, columns = found.picture.cell
-        if rows * columns > 1:
-            size = f"{rows:,} x {columns:,}" if rows > 1 or len(self._shape) > 1 else f"{columns:,}"
-            line.append(f"each cell is {size} elements: its largest difference counts\n")
-        line.append("  ".join(f"{letters} {words}" for letters, words in ramp.legend()))
-        return line
+        picture.show(found, self._shape, self._rows(len(self._lines())))
+        self._write_facts()
+        letters = picture.ramp.legend() if picture.ramp is not None else []
+        self.query_one("#compare-legend", Static).update(comparing_lines.legend(found, self._shape, letters))
 
     def on_resize(self) -> None:
         """The picture takes the room that there is now."""
-        if self._found is not None:
-            declared = next((side.declared for side in self._sides if side.declared), "")
-            facts = comparing_lines.facts(self._found, declared)
-            self.query_one(DifferencePicture).allow(self._rows(len(facts)))
         if self.is_mounted:
             self._write_names()
+            self._write_facts()
+            self._fit()
+
+    def _fit(self) -> None:
+        """Makes the picture anew where the room for it has changed."""
+        found = self._found
+        if found is None or found.picture is None or self._comparing:
+            return
+        if self._room() != self._grouped:
+            self._regroup()
 
     # The place under the cursor
 
@@ -252,18 +307,15 @@ class CompareScreen(ModalScreen[Destination | None]):
     async def _read(self, index: tuple[int, ...], *, different: bool) -> None:
         """Tells both numbers of a single element once the cursor has rested."""
         await asyncio.sleep(REST)
-        picks = [range(at, at + 1) for at in index[: self._dims]]
-        numbers = []
-        for side in self._sides:
-            try:
-                window = await self._opened.source.window(side.tensor, picks)
-            except ParamtuiError:
-                return
-            if window.values is None:
-                return
-            numbers.append(window.values.reshape(-1)[index[-1] if len(index) > self._dims else 0].item())
-        one, other = number_texts(*numbers)
-        words = one if one == other else f"a {one}, b {other}"
+        try:
+            numbers = [await number_at(self._opened, side, index) for side in self._sides]
+        except ParamtuiError:
+            return
+        one, other = numbers
+        if one is None or other is None:
+            return
+        texts = number_texts(one, other)
+        words = texts[0] if texts[0] == texts[1] else f"a {texts[0]}, b {texts[1]}"
         words = f"{'different' if different else 'equal'}: {words}"
         self._place(f"[{', '.join(map(str, index))}]  {words}")
 
@@ -280,16 +332,25 @@ class CompareScreen(ModalScreen[Destination | None]):
 
     def action_there(self) -> None:
         """Closes, and goes to the place under the cursor in the second tensor."""
-        found, picture = self._found, self.query_one(DifferencePicture)
+        index = self._index()
+        if index is None:
+            words = "nothing" if self._found is not None else "nothing yet"
+            self._place(f"there is {words} to go to")
+            return
         row = stored_row(self._opened, self._sides[1])
+        self.dismiss(Destination(row, ", ".join(map(str, index[: self._dims]))))
+
+    def _index(self) -> tuple[int, ...] | None:
+        """An element of the entry under the cursor; None where there is no picture."""
+        found, picture = self._found, self.query_one(DifferencePicture)
         extent = picture.extent
         if found is None or found.picture is None or extent is None:
-            return
+            return None
         from paramtui.core.picture_places import entry_of
 
         # Of many elements one that is known to differ is the place to go to.
         known = [found.first, found.largest.index if found.largest is not None else None]
-        index = next(
+        return next(
             (
                 place
                 for place in known
@@ -297,40 +358,38 @@ class CompareScreen(ModalScreen[Destination | None]):
             ),
             extent.first,
         )
-        self.dismiss(Destination(row, ", ".join(map(str, index[: self._dims]))))
 
     def action_swap(self) -> None:
         """Calls the first tensor b, and the second a."""
-        found = self._found
-        if found is None:
+        if self._found is None:
+            self._place("x swaps when it is done" if self._comparing else "nothing is known to swap")
             return
         self._sides = self._sides[::-1]
-        self._found = found._replace(
-            one=found.other,
-            other=found.one,
-            nan_only=found.nan_only[::-1],
-            largest=_swapped(found.largest),
-            relative=_swapped(found.relative),
-        )
+        self._found = comparing_lines.swapped(self._found)
         cursor = self.query_one(DifferencePicture).cursor
-        self._show(self._found)
+        self._show()
         picture = self.query_one(DifferencePicture)
         picture.move(cursor[0] - picture.cursor[0], cursor[1] - picture.cursor[1])
 
+    def action_keys(self) -> None:
+        """Says what the keys do, or again what was there before."""
+        self._keys = not self._keys
+        self._write_facts()
+
     def action_copy(self) -> None:
         """Copies the line of PyTorch."""
-        text = way(self._opened, *self._sides, alias=False)
+        text = way(self._opened, *self._sides, self._found) if self._found is not None else ""
         if text:
             self.app.copy_to_clipboard(text)
-            self._place("copied")
+        otherwise = "y copies when it is done" if self._comparing else "PyTorch has no line that says this"
+        self._place("copied" if text else otherwise)
 
     def action_back(self) -> None:
         """Stops comparing, else closes."""
         if self._comparing:
             self.workers.cancel_group(self, "compare")
-            self._comparing = False
-            total = prod(self._shape)
-            self._say(f"stopped after {100 * self._done // max(total, 1)} %: nothing is known of the rest")
+            self._comparing = self._keys = False
+            self._say(comparing_lines.stopped_words(self._done, prod(self._shape), self._different))
         else:
             self.dismiss(None)
 
@@ -338,7 +397,3 @@ class CompareScreen(ModalScreen[Destination | None]):
         """Closes, whatever runs."""
         self.workers.cancel_group(self, "compare")
         self.dismiss(None)
-
-
-def _swapped(found: Difference | None) -> Difference | None:
-    return found._replace(one=found.other, other=found.one) if found is not None else None

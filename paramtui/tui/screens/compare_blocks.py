@@ -10,14 +10,15 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from paramtui.core.block_comparing import compare_pairs, sum_up
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
+from paramtui.tui.comparing_lines import types_text
 from paramtui.tui.comparing_sides import Destination, tensor_side
-from paramtui.tui.widgets.pair_list import PairList
+from paramtui.tui.screens.dialog import Dialog
+from paramtui.tui.widgets.pair_list import PairHeading, PairList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +30,20 @@ if TYPE_CHECKING:
     from paramtui.tui.comparing_sides import Side
     from paramtui.tui.opened import Opened
 
-KEYS: Final = "enter opens a pair   n N next that differs   esc closes"
+KEYS: Final = "enter opens a pair   n N next that differs   ? keys   esc closes"
+ALL_KEYS: Final = (
+    "↑ ↓ pgup pgdn home end move   n N go to the next and the previous that differs   enter compares the pair"
+    " in full, or goes to what only one block has   esc stops, then closes   q closes"
+)
 PATIENCE: Final = 0.3
-# Lines around the list: frame, names, sums, more of the line under the cursor.
-AROUND: Final = 8
+# Lines around the list: frame, names, sums (two where they are long), heading.
+AROUND: Final = 7
+# Lines that say more of the pair under the cursor, at most, and a share of the screen.
+MAX_DETAIL: Final = 5
+DETAIL_SHARE: Final = 4
 
 
-class CompareBlocksScreen(ModalScreen[Destination | None]):
+class CompareBlocksScreen(Dialog[Destination | None]):
     """Gives the place to go to; None for none.
 
     Args:
@@ -51,12 +59,13 @@ class CompareBlocksScreen(ModalScreen[Destination | None]):
     #compare-blocks Static { height: auto; }
     #blocks-names { text-wrap: nowrap; text-overflow: ellipsis; }
     #blocks-sums { text-style: bold; }
-    #blocks-detail { color: $text-muted; max-height: 2; }
+    #blocks-detail { color: $text-muted; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+g", "back", "back", show=False),
         Binding("q,equals_sign", "close", "close", show=False),
         Binding("enter", "open", "open a pair", show=False),
+        Binding("question_mark,f1", "keys", "keys", show=False),
         Binding("n", "different(1)", "next that differs", show=False),
         Binding("N", "different(-1)", "previous that differs", show=False),
         Binding("up,k", "move(-1)", "up", show=False, priority=True),
@@ -85,7 +94,9 @@ class CompareBlocksScreen(ModalScreen[Destination | None]):
             names = f"the first:  {one.name}\nthe second: {other.name}"
             yield Static(Text(names), id="blocks-names", markup=False)
             yield Static("", id="blocks-sums", markup=False)
-            yield PairList(self._pairs)
+            listed = PairList(self._pairs, [types_text(self._opened.listing, pair) for pair in self._pairs])
+            yield PairHeading(listed)
+            yield listed
             yield Static("", id="blocks-detail", markup=False)
 
     def on_mount(self) -> None:
@@ -94,8 +105,11 @@ class CompareBlocksScreen(ModalScreen[Destination | None]):
         self._compare()
 
     def on_resize(self) -> None:
-        """The list takes the room that there is."""
-        self.query_one(PairList).styles.max_height = max(self.app.size.height - AROUND, 2)
+        """The list takes the room that there is beside the words about a pair."""
+        height = self.app.size.height
+        detail = min(max(height // DETAIL_SHARE, 1), MAX_DETAIL)
+        self.query_one("#blocks-detail").styles.max_height = detail
+        self.query_one(PairList).styles.max_height = max(height - AROUND - detail, 2)
 
     @property
     def settled(self) -> bool:
@@ -163,6 +177,10 @@ class CompareBlocksScreen(ModalScreen[Destination | None]):
         if not self.query_one(PairList).next_different(step):
             words = "nothing differs so far" if self._comparing else "nothing differs"
             self.query_one("#blocks-detail", Static).update(Text(words))
+
+    def action_keys(self) -> None:
+        """Says what the keys do, until the cursor moves."""
+        self.query_one("#blocks-detail", Static).update(Text(ALL_KEYS))
 
     async def action_open(self) -> None:
         """Compares the pair under the cursor in full, or says why it cannot be."""

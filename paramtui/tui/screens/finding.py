@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from paramtui.errors import ParamtuiError
 from paramtui.tui.opened import expression
+from paramtui.tui.pages import row_title
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
@@ -220,11 +221,16 @@ class FindingMixin(_Base):
         opened, row = self.opened, self.query_one(TreePane).row
         if opened is None or row < 0:
             return
-        text = expression(opened, row)
+        text, words = expression(opened, row), ""
+        declared = opened.declared(row) if not text else -1
+        stored = opened.tree.row_of(declared) if declared >= 0 else None
+        if stored is not None:
+            text = expression(opened, stored)
+            words = f", which {row_title(opened, row)} is declared to be"
         if not text:
             self.say("PyTorch has no expression that reaches this")
             return
-        self._copy(text)
+        self._copy(text, words)
 
     def action_copy_command(self) -> None:
         """Copies the command that opens this target at this row."""
@@ -247,10 +253,10 @@ class FindingMixin(_Base):
                 words += ["--index", aim.index_text(str(aim.top), str(aim.left))]
         self._copy(" ".join(shlex.quote(word) for word in words))
 
-    def _copy(self, text: str) -> None:
+    def _copy(self, text: str, words: str = "") -> None:
         # By OSC 52, which reaches the clipboard of the terminal even over SSH.
         self.app.copy_to_clipboard(text)
-        self.say(f"copied: {text}")
+        self.say(f"copied: {text}{words}")
 
     # Names
 

@@ -171,7 +171,7 @@ class WorkMixin(_Base):
             opened.take_gradients(outcome.gradients)
         if outcome.changed and self.opened is not None:
             await asyncio.to_thread(self.opened.take_changes)
-            rows = await asyncio.to_thread(self.opened.rows_of, outcome.changed)
+            rows = await asyncio.to_thread(self.opened.rows_showing, outcome.changed)
             self.query_one(TreePane).flash(rows)
         self.show_gradients()
         if outcome.said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.message import Message
@@ -15,6 +16,8 @@ from paramtui.tui.ramps import CELL_WIDTH
 from paramtui.tui.widgets.strips import strip
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual import events
 
     from paramtui.core.comparing import Comparison, Picture
@@ -22,6 +25,20 @@ if TYPE_CHECKING:
 
 # Columns are numbered at every so many entries.
 NUMBERED = 5
+MAX_COLUMNS = 256
+
+
+def columns_in(shape: Sequence[int], width: int) -> int:
+    """Entries that fit into a line: of a long row a power of two, into which it is folded.
+
+    Args:
+        shape: Of what is compared.
+        width: Cells of the line.
+    """
+    row = bool(shape) and prod(shape[:-1]) == 1
+    labels = len(str(shape[-1])) + 1 if row else max(sum(len(str(size)) + 1 for size in shape[:-1]), 2)
+    room = min(max((width - labels) // CELL_WIDTH, 1), MAX_COLUMNS)
+    return 1 << (room.bit_length() - 1) if row and shape[-1] > room else room
 
 
 class DifferencePicture(Widget):
@@ -101,6 +118,11 @@ class DifferencePicture(Widget):
             return 0, 0.0
         return self._picture.counts[row][column], self._picture.largest[row][column]
 
+    def go_to(self, index: Sequence[int]) -> None:
+        """Puts the cursor on the entry that an element is in."""
+        if self._picture is not None:
+            self._go(*entry_of(self._shape, self._picture, index))
+
     def move(self, rows: int, columns: int) -> None:
         """Moves the cursor by entries."""
         if self._picture is not None:
@@ -130,7 +152,7 @@ class DifferencePicture(Widget):
             return
         entry = min(max(row, 0), picture.rows - 1), min(max(column, 0), picture.columns - 1)
         while extent(self._shape, picture, *entry) is None:
-            # Past the end of a folded row.
+            # Past the end of the last line.
             entry = entry[0], entry[1] - 1
         if entry != self._cursor:
             self._cursor = entry
@@ -169,8 +191,21 @@ class DifferencePicture(Widget):
             return Strip.blank(width, base)
         label = self.get_component_rich_style("picture--label")
         last = min(self._left + self._columns(), picture.columns)
+        more = self.get_component_rich_style("picture--here")
         if y == 0:
-            return strip([(self._numbers(picture, last), label)], width, base)
+            numbers = self._numbers(picture, last).ljust(width)[:width]
+            before, after = "←" if self._left else " ", "→" if last < picture.columns else numbers[-1:]
+            # Columns that follow on either side.
+            return strip(
+                [
+                    (numbers[: self._labels - 1], label),
+                    (before, more),
+                    (numbers[self._labels : -1], label),
+                    (after, more),
+                ],
+                width,
+                base,
+            )
         row = self._top + y - 1
         if row >= picture.rows:
             return Strip.blank(width, base)
@@ -192,7 +227,14 @@ class DifferencePicture(Widget):
             light=not self.app.current_theme.dark,
         )
         text = line_label(self._shape, picture, row)
-        return strip([(f"{text:>{self._labels - 1}} ", here), *drawn], width, base)
+        beyond = self._beyond(y, picture)
+        return strip([(f"{text:>{self._labels - 1}}", here), (beyond, more), *drawn], width, base)
+
+    def _beyond(self, y: int, picture: Picture) -> str:
+        """A cell that says whether lines follow above the first one on screen, or below the last."""
+        if y == 1 and self._top:
+            return "↑"
+        return "↓" if y == self._room and self._top + self._room < picture.rows else " "
 
     def _numbers(self, picture: Picture, last: int) -> str:
         """Numbers of the columns at which entries begin."""

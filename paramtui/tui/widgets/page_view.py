@@ -193,6 +193,10 @@ class PageView(Widget, can_focus=True):
         self._lines = None
         self._label()
         self.refresh()
+        self.loaded()
+
+    def loaded(self) -> None:
+        """Called once a page is there."""
 
     def on_resize(self) -> None:
         """Reads the cells that there is room for now."""

@@ -9,9 +9,10 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from paramtui.core.comparing import DIFFERENT
-from paramtui.tui.comparing_lines import pair_cells, pair_line
+from paramtui.tui.comparing_lines import pair_cells, pair_heading, pair_line
 from paramtui.tui.widgets.strips import strip
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class PairList(ScrollView, can_focus=True):
 
     Args:
         pairs: What is compared.
+        types: The element types of each pair, where they are two; else empty.
     """
 
     DEFAULT_CSS = """
@@ -36,9 +38,11 @@ class PairList(ScrollView, can_focus=True):
     class Moved(Message):
         """The cursor stands on another pair."""
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[Pair], types: Sequence[str]) -> None:
         super().__init__(id="pairs")
         self._pairs = pairs
+        self._types = types
+        self._types_width = max(map(len, types), default=0)
         self._cursor = 0
         self.outcomes: list[PairOutcome] = []
 
@@ -58,6 +62,11 @@ class PairList(ScrollView, can_focus=True):
             self.refresh()
         if place == self._cursor:
             self.post_message(self.Moved())
+
+    @property
+    def cells(self) -> list[int]:
+        """Widths of the columns after the name."""
+        return pair_cells(self.size.width, self._types_width)
 
     @property
     def outcome(self) -> PairOutcome | None:
@@ -103,6 +112,11 @@ class PairList(ScrollView, can_focus=True):
         self.refresh()
         self.post_message(self.Moved())
 
+    def on_resize(self) -> None:
+        """What stands above the columns moves with them."""
+        for heading in self.screen.query(PairHeading):
+            heading.refresh()
+
     def on_click(self, event: events.Click) -> None:
         """Puts the cursor on a pair."""
         offset = event.get_content_offset(self)
@@ -117,8 +131,32 @@ class PairList(ScrollView, can_focus=True):
             return Strip.blank(width, base)
         outcome = self.outcomes[place] if place < len(self.outcomes) else None
         here = place == self._cursor
-        drawn = pair_line(self._pairs[place], outcome, width, here=here, cells=pair_cells(width))
+        pair, types = self._pairs[place], self._types[place]
+        drawn = pair_line(pair, outcome, width, here=here, cells=self.cells, types=types)
         line = base + Style(reverse=True) if here else base
         # Under the cursor what is dim would be hard to read.
         styled = [(text, line if here else line + Style.parse(style)) for text, style in drawn]
         return strip(styled, width, line)
+
+
+class PairHeading(Widget):
+    """A line that says what the columns of a list of pairs are.
+
+    Args:
+        pairs: The list below it.
+    """
+
+    DEFAULT_CSS = """
+    PairHeading { height: 1; color: $text-muted; }
+    """
+
+    def __init__(self, pairs: PairList) -> None:
+        super().__init__(id="pairs-heading")
+        self._list = pairs
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002  there is one line
+        """The line."""
+        width = self._list.size.width
+        return strip(
+            [(pair_heading(width, self._list.cells), self.rich_style)], self.size.width, self.rich_style
+        )

@@ -36,6 +36,9 @@ class ValuesPane(PageView):
     class CellsLeft(Message):
         """No cursor stands on a cell any more."""
 
+    # A place that was gone to before it was known how many cells there is room for, and what is seen of it.
+    _goal: tuple[Grid, Grid] | None = None
+
     # A cursor on one cell
 
     @property
@@ -148,11 +151,21 @@ class ValuesPane(PageView):
         if not all(len(pick) for pick in selection.picks):
             raise IndexSyntaxError(f"index {text!r} selects nothing")
         aim = self._aim.gone_to(selection)
+        fits = self.settled and self.page is not None and self.page.row == self._row and self.size.width > 0
         height, width = self._room()
         if self._cell is not None and aim.mark is not None:
             self._cell = type(self._cell)(*aim.mark)
             self.refresh()
-        self._aim_at(aim.at(top=aim.top, left=aim.left, height=height, width=width))
+        seen = aim.at(top=aim.top, left=aim.left, height=height, width=width)
+        self._goal = None if fits else (aim, seen)
+        self._aim_at(seen)
+
+    def loaded(self) -> None:
+        """Where a place was gone to before there was a page, fills the room that there is below its facts."""
+        goal, self._goal = self._goal, None
+        if goal is not None and self._aim == goal[1]:
+            height, width = self._room()
+            self._aim_at(goal[0].at(top=goal[0].top, left=goal[0].left, height=height, width=width))
 
     def action_scroll_rows(self, rows: int) -> None:
         """Moves by rows or lines."""
