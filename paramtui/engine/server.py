@@ -160,8 +160,13 @@ class Server:
         except ChannelClosedError:
             self._end()
 
+    def _tell(self, event: str, words: str) -> None:
+        """Tells what goes on, from code that can be stopped; a wish to stop that came meanwhile counts."""
+        self._send({"event": event, "words": words})
+        stoppable(lambda: None)
+
     def _stage(self, words: str) -> None:
-        self._send({"event": "stage", "words": words})
+        self._tell("stage", words)
 
     def _progress(self, done: int, total: int) -> None:
         self._stage(f"loading weights: tensor {done + 1:,} of {total:,}")
@@ -231,7 +236,7 @@ class Server:
 
     def _copies(self, token: int) -> tuple[Any, bytes]:
         def progress(done: int, total: int) -> None:
-            self._send({"event": "progress", "words": f"{done} {total} {token}"})
+            self._tell("progress", f"{done} {total} {token}")
 
         try:
             return plain_copies(self._model.copies(progress, self._searches[token])), b""
