@@ -48,6 +48,8 @@ NARROW = 100
 SHORT = 24
 SMALLEST = (20, 5)
 OUTLINE_ROWS = 200
+# Seconds after which what is looked for in advance no longer hinders the first paint.
+EXPLORE = 0.3
 
 
 class BrowseScreen(
@@ -159,6 +161,7 @@ class BrowseScreen(
         if index is not None:
             self.go_to_index(index)
         self.show_keys()
+        self.set_timer(EXPLORE, self.explore_ties)
         weights = listing.live.weights if listing.live is not None else None
         if weights is not None:
             advice = f"; W loads {weights.proposal}, which fits better" if weights.proposal else ""
@@ -181,6 +184,8 @@ class BrowseScreen(
             if name in open_names and not opened.view.is_expanded(at):
                 opened.view.expand(at)
         opened.ties_shown = before.ties_shown
+        if opened.ties_shown:
+            await asyncio.to_thread(lambda: opened.tie_rows)
         marked = opened.tree.find(names[before.marked]) if before.marked >= 0 else []
         opened.marked = marked[0] if marked else -1
         self._opened = opened

@@ -114,8 +114,11 @@ class GroupsScreen(Dialog[int | None]):
         self._say("looking for equal copies…   esc stops")
         try:
             found = await search(self._progress)
-        except ParamtuiError as error:
+        except (ParamtuiError, OSError) as error:
             self._say(str(error))
+            return
+        except MemoryError:
+            self._say("there is not enough memory to look for equal copies")
             return
         finally:
             self._searching = False

@@ -31,6 +31,13 @@ class TyingMixin(WorkMixin):
 
     # Seen
 
+    @work(group="explore", exclusive=True)
+    async def explore_ties(self) -> None:
+        """Finds, before a key or a page asks for it, where the names of one tensor stand."""
+        opened = self.opened
+        if opened is not None:
+            await asyncio.to_thread(lambda: opened.tie_rows)
+
     @work(group="ties", exclusive=True)
     async def action_toggle_ties(self) -> None:
         """Shows colours and signs of what shares memory, or no longer."""
