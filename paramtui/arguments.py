@@ -49,7 +49,7 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
             prog="paramtui",
             description="Opens a PyTorch model or checkpoint as a tree of blocks and shows its numbers.",
             epilog="commands: paramtui ls TARGET, paramtui show TARGET [NAME [INDEX]],"
-            " paramtui shared TARGET, paramtui grad TARGET,"
+            " paramtui stats TARGET, paramtui shared TARGET, paramtui grad TARGET,"
             " paramtui init TARGET INITIALIZER -o OUT, paramtui replay JOURNAL TARGET -o OUT;"
             " each has --help. A file named like a command is ./ls.",
         )
@@ -77,6 +77,18 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
             choices=("stored", "name", "size", "shape", "dtype"),
             default="stored",
             help="order of siblings, or of the flat list (default: as stored, 2 before 10)",
+        )
+    elif command == "stats":
+        parser.description = "Shows what the numbers of each tensor are like: spread, extremes, NaN, zeros."
+        _add_patterns(parser)
+        parser.add_argument(
+            "--exact", action="store_true", help="exact quantiles of wide types too; reads them again"
+        )
+        parser.add_argument(
+            "--sort",
+            choices=("stored", "name", "std", "abs_max", "mean", "l2", "zero", "nan", "inf"),
+            default="stored",
+            help="order of the lines: largest figures first (default: as stored)",
         )
     elif command == "shared":
         parser.description = "Lists names that share memory, are declared to be one, or keep storage alive."

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from paramtui.core.journal import Head
     from paramtui.core.listing import Listing
     from paramtui.core.source import Window
+    from paramtui.core.statistics import Measured, Statistics
+    from paramtui.errors import ValuesError
 
 
 class EditableCheckpoint:
@@ -74,6 +76,31 @@ class EditableCheckpoint:
         """See `Searchable.copies`."""
         return await (self._editor or self._source).copies(progress)
 
+    async def measure(
+        self,
+        tensor: int,
+        *,
+        gradient: bool = False,
+        exact: bool = False,
+        sample: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Measured:
+        """See `Measurable.measure`."""
+        return await (self._editor or self._source).measure(
+            tensor, gradient=gradient, exact=exact, sample=sample, progress=progress
+        )
+
+    async def scan(
+        self,
+        tensors: Sequence[int],
+        found: Callable[[int, Statistics | ValuesError], None],
+        *,
+        exact: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """See `Measurable.scan`."""
+        await (self._editor or self._source).scan(tensors, found, exact=exact, progress=progress)
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever an editor has
         if name.startswith("_"):
             raise AttributeError(name)
@@ -109,5 +136,6 @@ class EditableCheckpoint:
 
     def close(self) -> None:
         """Lets go of what changes need."""
+        self._source.close()
         if self._editor is not None:
             self._editor.close()

@@ -79,7 +79,7 @@ class HeldRuns:
             return self._content(location)[begin : begin + nbytes]
         return place.file.read(place.begin + begin, nbytes, self._descriptor(place.file))
 
-    def read_into(self, location: int, begin: int, buffer: bytearray) -> None:
+    def read_into(self, location: int, begin: int, buffer: bytearray | memoryview) -> None:
         """As `read`, as many bytes as the buffer has, into it."""
         place = self._place(location, begin, len(buffer))
         if place is None:

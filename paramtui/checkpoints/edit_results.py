@@ -66,7 +66,7 @@ class View:
         """Bytes of a run, changed ones in place of those of the file."""
         return self._overlay.read(self._state, location, begin, nbytes, self._base)
 
-    def read_into(self, location: int, begin: int, buffer: bytearray) -> None:
+    def read_into(self, location: int, begin: int, buffer: bytearray | memoryview) -> None:
         """As `read`, as many bytes as the buffer has, into it."""
         if self._filling is not None and location not in self._state:
             self._filling.read_into(location, begin, buffer)

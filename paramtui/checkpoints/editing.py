@@ -17,7 +17,7 @@ from paramtui.core.history import History
 from paramtui.core.overlay import EMPTY, Overlay
 from paramtui.core.raw_cells import claims_too_much, number_pieces, picked, raw_pieces, span_pieces
 from paramtui.core.source import Outcome
-from paramtui.errors import EditError, RunStoppedError, SavingStoppedError
+from paramtui.errors import EditError, RunStoppedError, SavingStoppedError, ValuesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from paramtui.core.listing import Listing
     from paramtui.core.overlay import Kept, State
     from paramtui.core.source import Preview, Saved, Window
+    from paramtui.core.statistics import Measured, Statistics
     from paramtui.core.tree import Tree
 
 
@@ -138,6 +139,43 @@ class CheckpointEditor:
         from paramtui.core.copies import searched
 
         return await searched(self.find_copies, progress)
+
+    async def measure(
+        self,
+        tensor: int,
+        *,
+        gradient: bool = False,
+        exact: bool = False,
+        sample: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Measured:
+        """See `Measurable.measure`."""
+        from paramtui.checkpoints.scanning import measured
+
+        return await measured(
+            self.source.scanner(self._overlay),
+            self.runs,
+            self._state,
+            tensor,
+            gradient=gradient,
+            exact=exact,
+            sample=sample,
+            progress=progress,
+        )
+
+    async def scan(
+        self,
+        tensors: Sequence[int],
+        found: Callable[[int, Statistics | ValuesError], None],
+        *,
+        exact: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """See `Measurable.scan`."""
+        from paramtui.checkpoints.scanning import scanned
+
+        scanner = self.source.scanner(self._overlay)
+        await scanned(scanner, self._state, tensors, found, exact=exact, progress=progress)
 
     # What can be done
 
@@ -369,4 +407,5 @@ class CheckpointEditor:
     def close(self) -> None:
         """See `Editor.close`."""
         self._computer.close()
+        self.source.close()
         self._overlay.close()

@@ -118,7 +118,7 @@ class RandomFile:
             if fd != descriptor:
                 os.close(fd)
 
-    def read_into(self, begin: int, buffer: bytearray, descriptor: int) -> None:
+    def read_into(self, begin: int, buffer: bytearray | memoryview, descriptor: int) -> None:
         """As `read`, as many bytes as the buffer has, into it.
 
         Args:

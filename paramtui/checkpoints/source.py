@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from threading import Event
 
     from paramtui.checkpoints.files import RandomFile
+    from paramtui.checkpoints.scan_crew import Crew
+    from paramtui.checkpoints.scanning import Scanner
     from paramtui.core.copies import CopySearch
     from paramtui.core.listing import Listing
+    from paramtui.core.overlay import Overlay
     from paramtui.core.source import Window
+    from paramtui.core.statistics import Measured, Statistics
 
 NO_GRADIENTS = "a checkpoint stores no gradients"
 
@@ -92,7 +96,7 @@ class CheckpointSource:
         self.complete = True
         listing.reasons.setdefault("gradients", NO_GRADIENTS)
         listing.reasons.setdefault("edit", "opened for reading only")
-        listing.reasons.setdefault("statistics", "statistics are not available yet")
+        self._scanner: Scanner | None = None
 
     def read(self, location: int, begin: int, nbytes: int) -> bytes:
         """Bytes of a run, checked against its length."""
@@ -102,6 +106,50 @@ class CheckpointSource:
                 f"bytes {begin:,} to {begin + nbytes:,} lie outside the {run.nbytes:,} bytes stored"
             )
         return run.read(begin, nbytes)
+
+    def scanner(self, overlay: Overlay | None = None, crew: Crew | None = None) -> Scanner:
+        """What measures its tensors; made at the first call, whose processes count."""
+        if self._scanner is None:
+            from paramtui.checkpoints.scan_crew import POLITE, Crew
+            from paramtui.checkpoints.scanning import Scanner
+
+            self._scanner = Scanner(self, overlay, crew or Crew(POLITE))
+        self._scanner.overlay = overlay or self._scanner.overlay
+        return self._scanner
+
+    async def measure(
+        self,
+        tensor: int,
+        *,
+        gradient: bool = False,
+        exact: bool = False,
+        sample: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Measured:
+        """See `Measurable.measure`."""
+        from paramtui.checkpoints.scanning import measured
+
+        return await measured(
+            self.scanner(), self, {}, tensor, gradient=gradient, exact=exact, sample=sample, progress=progress
+        )
+
+    async def scan(
+        self,
+        tensors: Sequence[int],
+        found: Callable[[int, Statistics | ValuesError], None],
+        *,
+        exact: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """See `Measurable.scan`."""
+        from paramtui.checkpoints.scanning import scanned
+
+        await scanned(self.scanner(), {}, tensors, found, exact=exact, progress=progress)
+
+    def close(self) -> None:
+        """Ends the processes that measure."""
+        if self._scanner is not None:
+            self._scanner.close()
 
     def paths(self) -> list[str]:
         """The files that it consists of, besides an index."""

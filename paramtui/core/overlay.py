@@ -221,6 +221,17 @@ class Overlay:
         self._files[number] = descriptor
         return number
 
+    def descriptor(self, file: int) -> int:
+        """The descriptor of a file that tables name; it stays the overlay's.
+
+        Raises:
+            ValuesError: It was let go of meanwhile.
+        """
+        found = self._files.get(file, -1)
+        if found < 0:
+            raise ValuesError("these numbers were changed while they were read")
+        return found
+
     def drop(self, file: int) -> None:
         """Lets go of a file that no state to be gone back to names any more."""
         descriptor = self._files.pop(file, -1)

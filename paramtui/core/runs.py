@@ -22,5 +22,5 @@ class ByteRuns(Protocol):
 class FillingRuns(ByteRuns, Protocol):
     """Runs whose bytes can be laid where others lay: fresh memory each time costs more than reading."""
 
-    def read_into(self, location: int, begin: int, buffer: bytearray) -> None:
+    def read_into(self, location: int, begin: int, buffer: bytearray | memoryview) -> None:
         """As `read`, as many bytes as the buffer has, into it."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from paramtui.core.gradients import Gradients
     from paramtui.core.history import History
     from paramtui.core.listing import Listing
+    from paramtui.core.statistics import Measured, Statistics
     from paramtui.core.summary import Summary
+    from paramtui.errors import ValuesError
 
 
 @dataclass(slots=True)
@@ -70,6 +72,52 @@ class Searchable(Reader, Protocol):
         Raises:
             RunStoppedError: It was stopped.
             EngineError: The process that holds the model has ended.
+        """
+
+
+@runtime_checkable
+class Measurable(Reader, Protocol):
+    """A source that can say what the numbers of its tensors are like.
+
+    Cancelling a task ends the work, not only the waiting for it. `progress` is told bytes done and bytes in all,
+    from any thread. All raise `ValuesError` where numbers cannot be read, and `EngineError` where the process
+    that holds the model, or one that counts, has ended.
+    """
+
+    async def measure(
+        self,
+        tensor: int,
+        *,
+        gradient: bool = False,
+        exact: bool = False,
+        sample: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Measured:
+        """The figures of one tensor.
+
+        Args:
+            tensor: Its id.
+            gradient: Of its gradient instead; a model's alone.
+            exact: Whether quantiles are wanted exactly, for which wide types are read again.
+            sample: Look at about so many elements only, spread over the tensor; 0 for all.
+            progress: See the class.
+        """
+
+    async def scan(
+        self,
+        tensors: Sequence[int],
+        found: Callable[[int, Statistics | ValuesError], None],
+        *,
+        exact: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """The figures of many tensors, in any order.
+
+        Args:
+            tensors: Ids; exact aliases are read once.
+            found: Called with an id and its figures, or why there are none, from any thread.
+            exact: As in `measure`.
+            progress: See the class.
         """
 
 

@@ -44,7 +44,7 @@ def sparse_window(
     if extra.layout == "sparse_coo":
         indices, values = parts["indices"], parts["values"]
     else:
-        indices, values = _coordinates(str(extra.layout), parts)
+        indices, values = coordinates(str(extra.layout), parts)
     for dim, row in enumerate(indices):
         if row.size and not (row.min() >= 0 and row.max() < sizes[dim]):
             raise ValuesError(f"indices of dimension {dim} lie outside its size {sizes[dim]}")
@@ -72,7 +72,7 @@ def sparse_window(
     return out
 
 
-def _coordinates(
+def coordinates(
     layout: str, parts: dict[str, npt.NDArray[Any]]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
     """Coordinates [dims, stored] and values [stored, ...] of a compressed layout."""

@@ -1,0 +1,143 @@
+"""The process that counts: reads the files that it is handed, and ends when whoever asked is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from paramtui.checkpoints.files import os_error_text
+from paramtui.checkpoints.scan_wire import WireEndedError, receive, send
+from paramtui.core.levels import levels_bytes
+from paramtui.core.ranks import RankCounts
+from paramtui.core.scan_reading import feed, tally_of
+from paramtui.core.scan_work import COUNT, RANKS, Segment, SegmentRuns, listing_of
+from paramtui.core.statistics import plain_statistics
+from paramtui.errors import ValuesError
+
+if TYPE_CHECKING:
+    from paramtui.core.listing import Listing
+
+# Seconds between two words of how far it is.
+PAUSE: Final = 0.05
+
+
+class _StoppedError(Exception):
+    pass
+
+
+class _Worker:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._done = 0
+        self._told = 0.0
+
+    def run(self) -> None:
+        """Works until the other side is gone."""
+        while True:
+            message, _, files = receive(self._connection)
+            try:
+                if "work" in message:
+                    self._work(message, files)
+            finally:
+                for file in files:
+                    os.close(file)
+
+    def _work(self, message: dict[str, Any], files: list[int]) -> None:
+        runs = SegmentRuns(
+            {
+                int(location): (nbytes, big, [Segment(*each) for each in segments])
+                for location, (nbytes, big, segments) in message["runs"].items()
+            },
+            lambda file, position, view: _fill(files[file], position, view),
+        )
+        self._done = 0
+        results: list[dict[str, Any]] = []
+        data: list[bytes] = []
+        try:
+            for plain in message["tensors"]:
+                listing = listing_of(plain)
+                try:
+                    result, extra = self._one(message, listing, runs)
+                except ValuesError as error:
+                    result, extra = {"problem": str(error)}, b""
+                except MemoryError:
+                    result, extra = {"problem": "there is not enough memory to count this"}, b""
+                results.append({"id": plain["id"], **result, "nbytes": len(extra)})
+                data.append(extra)
+        except _StoppedError:
+            send(self._connection, {"stopped": True})
+            return
+        send(self._connection, {"results": results, "done": self._done}, b"".join(data))
+
+    def _one(
+        self, message: dict[str, Any], listing: Listing, runs: SegmentRuns
+    ) -> tuple[dict[str, Any], bytes]:
+        part = tuple(message["part"]) if message.get("part") else None
+        if message["work"] == RANKS:
+            counts = RankCounts([(low, high) for low, high in message["bounds"]])
+            feed(listing, runs, 0, counts, self._step, part)
+            return {}, counts.table.tobytes()
+        assert message["work"] == COUNT  # noqa: S101  nothing else is asked for
+        tally = tally_of(listing, 0)
+        feed(listing, runs, 0, tally, self._step, part)
+        if part is not None:
+            return {"sums": tally.sums.plain(), "size": tally.size}, tally.table.tobytes()
+        found = tally.measured()
+        levels = levels_bytes(found.levels) if message.get("levels") else b""
+        return {"statistics": plain_statistics(found.statistics)}, levels
+
+    def _step(self, nbytes: int) -> None:
+        """Tells how far it is; ends the work when that is wished, or when nobody is there any more."""
+        self._done += nbytes
+        if select.select([self._connection], [], [], 0)[0]:
+            message, _, files = receive(self._connection)
+            for file in files:
+                os.close(file)
+            if "stop" in message:
+                raise _StoppedError
+        now = time.monotonic()
+        if now - self._told > PAUSE:
+            self._told = now
+            send(self._connection, {"done": self._done})
+
+
+def _fill(file: int, position: int, view: memoryview) -> None:
+    at = 0
+    try:
+        while at < len(view):
+            if hasattr(os, "preadv"):
+                got = os.preadv(file, [view[at:]], position + at)
+            else:
+                part = os.pread(file, len(view) - at, position + at)
+                got = len(part)
+                view[at : at + got] = part
+            if not got:
+                raise ValuesError(
+                    f"was cut while it was read: byte {position + at:,} is gone", hint="open it again"
+                )
+            at += got
+    except OSError as error:
+        raise ValuesError(os_error_text(error), where=f"byte {position + at:,}") from None
+
+
+def main(descriptor: int, niceness: int) -> None:
+    """Serves one program.
+
+    Args:
+        descriptor: Of the socket to it.
+        niceness: How much it gives way to others.
+    """
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # The program says when it ends, or its end of the socket does.
+        signal.signal(number, signal.SIG_IGN)
+    if niceness:
+        os.nice(niceness)
+    with contextlib.suppress(WireEndedError):
+        _Worker(socket.socket(fileno=descriptor)).run()
+    os._exit(0)

@@ -1,0 +1,490 @@
+"""Measures tensors of a checkpoint: small ones and samples here, all else in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from paramtui.checkpoints.scan_crew import Stop, Work, cores, pieces
+from paramtui.core.scan_work import COUNT, RANKS, Segment, places_of, plain_tensor, reach
+from paramtui.errors import ParamtuiError, RunStoppedError, ValuesError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from paramtui.checkpoints.scan_crew import Crew
+    from paramtui.checkpoints.source import CheckpointSource
+    from paramtui.core.listing import Listing
+    from paramtui.core.overlay import Overlay, State
+    from paramtui.core.runs import ByteRuns
+    from paramtui.core.statistics import Measured, Statistics
+    from paramtui.core.tally import Tally
+
+T = TypeVar("T")
+
+# Bytes of one tensor that one process counts at once.
+PART: Final = 64 << 20
+# Small tensors go together: so many bytes, so many of them.
+BATCH: Final = 8 << 20
+MOST: Final = 200
+
+
+class Scanner:
+    """Measures what a checkpoint holds.
+
+    Args:
+        source: The checkpoint.
+        overlay: See the attribute.
+        crew: The processes.
+
+    Attributes:
+        overlay: What holds changed bytes; None for none.
+    """
+
+    def __init__(self, source: CheckpointSource, overlay: Overlay | None, crew: Crew) -> None:
+        self._source = source
+        self.overlay = overlay
+        self._crew = crew
+
+    @property
+    def _listing(self) -> Listing:
+        return self._source.listing
+
+    def close(self) -> None:
+        """Ends the processes."""
+        self._crew.close()
+
+    # One tensor
+
+    def measure(
+        self,
+        tensor: int,
+        runs: ByteRuns,
+        state: State,
+        *,
+        exact: bool,
+        sample: int,
+        progress: Callable[[int, int], None] | None,
+        stop: Stop,
+    ) -> Measured:
+        """See `Measurable.measure`; the bytes are those of a state."""
+        from paramtui.core.scan_reading import feed, feed_sample, refusal, tally_of
+        from paramtui.core.tally import SMALL
+
+        reason = refusal(self._listing, tensor)
+        if reason:
+            raise ValuesError(reason)
+        if sample or self._listing.numel(tensor) <= SMALL:
+            tally = tally_of(self._listing, tensor)
+            if sample:
+                return tally.measured(numel=feed_sample(self._listing, runs, tensor, tally, sample))
+
+            def step(_: int) -> None:
+                if stop.is_set():
+                    raise RunStoppedError("stopped")
+
+            feed(self._listing, runs, tensor, tally, step)
+            return tally.measured()
+        found: list[Measured | ValuesError] = []
+        total = self._listing.nbytes[tensor]
+        told = _Told(progress, total)
+        parts = self._parts(tensor, state, found.append, levels=True)
+        self._crew.work(parts, told.moved, stop)
+        (result,) = found
+        if isinstance(result, ValuesError):
+            raise result
+        if exact and result.statistics.quantile_error:
+            result = self._refined(tensor, state, result, told, stop)
+        return result
+
+    def _refined(self, tensor: int, state: State, found: Measured, told: _Told, stop: Stop) -> Measured:
+        """The same with exact quantiles: the bytes are read again until each rank is one number."""
+        import numpy as np
+
+        from paramtui.core.ranks import RankSearch
+        from paramtui.core.sums import exact_quantiles
+
+        search = RankSearch(found.levels, self._dtype(tensor))
+        while bounds := search.bounds:
+            tables: list[Any] = []
+            problems: list[str] = []
+            lock = threading.Lock()
+
+            def answered(
+                message: dict[str, Any],
+                data: bytes,
+                tables: list[Any] = tables,
+                problems: list[str] = problems,
+                lock: threading.Lock = lock,
+            ) -> None:
+                with lock:
+                    (result,) = message["results"]
+                    if "problem" in result:
+                        problems.append(result["problem"])
+                    elif tables:
+                        tables[0] += np.frombuffer(data, np.int64)
+                    else:
+                        tables.append(np.frombuffer(data, np.int64).copy())
+
+            told.again()
+            works = (
+                Work({**message, "work": RANKS, "bounds": bounds}, files, answered)
+                for message, files in self._messages(tensor, state)
+            )
+            self._crew.work(works, told.moved, stop)
+            if problems:
+                raise ValuesError(problems[0])
+            search.take(tables[0])
+        return found._replace(
+            statistics=found.statistics._replace(
+                quantiles=exact_quantiles(found.statistics.finite, search.order), quantile_error=0.0
+            )
+        )
+
+    def _dtype(self, tensor: int) -> str:
+        extra = self._listing.extras.get(tensor)
+        return "float32" if extra is not None and extra.quantizer is not None else self._listing.dtype[tensor]
+
+    def _messages(
+        self, tensor: int, state: State
+    ) -> Iterator[tuple[dict[str, Any], Callable[[], list[int]]]]:
+        """A work for each part of a tensor, without what is to be done."""
+        from paramtui.core.scan_reading import span_nbytes
+
+        nbytes = span_nbytes(self._listing, tensor)
+        for part in pieces(nbytes, self._part_size(nbytes)) if nbytes > BATCH else [None]:
+            yield self._message([tensor], state, part)
+
+    @staticmethod
+    def _part_size(nbytes: int) -> int:
+        """Parts of one size, as many as there are processes or a multiple, whole elements each."""
+        count = -(-nbytes // PART)
+        count += -count % cores()
+        return -(-nbytes // count + 1023) // 1024 * 1024
+
+    def _parts(
+        self,
+        tensor: int,
+        state: State,
+        found: Callable[[Measured | ValuesError], None],
+        *,
+        levels: bool,
+    ) -> Iterator[Work]:
+        """Works that count one tensor; `found` is called once all are done."""
+        import numpy as np
+
+        from paramtui.core.levels import Levels, levels_from
+        from paramtui.core.scan_reading import tally_of
+        from paramtui.core.statistics import Measured, statistics_from
+        from paramtui.core.sums import Sums
+
+        messages = list(self._messages(tensor, state))
+        lock = threading.Lock()
+        left = len(messages)
+        problems: list[str] = []
+        whole: list[Tally] = []
+
+        def answered(message: dict[str, Any], data: bytes) -> None:
+            nonlocal left
+            (result,) = message["results"]
+            with lock:
+                left -= 1
+                if "problem" in result:
+                    problems.append(result["problem"])
+                elif "statistics" in result:
+                    empty = np.empty(0)
+                    own = levels_from(data) if data else Levels(empty, empty, np.empty(0, np.int64))
+                    found(Measured(statistics_from(result["statistics"]), own))
+                    return
+                elif not problems:
+                    if not whole:
+                        whole.append(tally_of(self._listing, tensor))
+                    whole[0].merge(np.frombuffer(data, np.int64), Sums(*result["sums"]), result["size"])
+                if left:
+                    return
+                if problems:
+                    found(ValuesError(problems[0]))
+                else:
+                    found(whole[0].measured())
+
+        for message, files in messages:
+            yield Work({**message, "work": COUNT, "levels": levels}, files, answered)
+
+    # Many tensors
+
+    def scan(
+        self,
+        tensors: Sequence[int],
+        state: State,
+        found: Callable[[int, Statistics | ValuesError], None],
+        *,
+        exact: bool,
+        progress: Callable[[int, int], None] | None,
+        stop: Stop,
+    ) -> None:
+        """See `Measurable.scan`; the bytes are those of a state."""
+        alike: dict[object, list[int]] = {}
+        for tensor in tensors:
+            alike.setdefault(self._key(tensor), []).append(tensor)
+        first = [same[0] for same in alike.values()]
+        aliases = {same[0]: same for same in alike.values()}
+        told = _Told(progress, sum(self._listing.nbytes[tensor] for tensor in first))
+        again: list[tuple[int, Measured]] = []
+
+        def one(tensor: int, result: Measured | ValuesError | Statistics) -> None:
+            from paramtui.core.statistics import Measured
+
+            if isinstance(result, Measured):
+                if exact and result.statistics.quantile_error:
+                    again.append((tensor, result))
+                    return
+                result = result.statistics
+            for alias in aliases[tensor]:
+                found(alias, result)
+
+        self._crew.work(self._works(first, state, one, levels=exact), told.moved, stop)
+        for tensor, result in again:
+            refined = self._refined(tensor, state, result, told, stop)
+            for alias in aliases[tensor]:
+                found(alias, refined.statistics)
+
+    def _key(self, tensor: int) -> object:
+        if tensor in self._listing.extras or self._listing.location[tensor] < 0:
+            return tensor
+        return self._listing.geometry(tensor)
+
+    def _works(
+        self,
+        tensors: Sequence[int],
+        state: State,
+        found: Callable[[int, Measured | ValuesError | Statistics], None],
+        *,
+        levels: bool,
+    ) -> Iterator[Work]:
+        """Large tensors in parts, small ones together."""
+        from functools import partial
+
+        from paramtui.core.scan_reading import refusal, span_nbytes
+
+        batch: list[int] = []
+        held = 0
+        for tensor in tensors:
+            reason = refusal(self._listing, tensor)
+            if reason:
+                found(tensor, ValuesError(reason))
+                continue
+            if span_nbytes(self._listing, tensor) > BATCH:
+                yield from self._guarded(tensor, state, partial(found, tensor), levels=levels)
+                continue
+            batch.append(tensor)
+            held += self._listing.nbytes[tensor]
+            if held >= BATCH or len(batch) >= MOST:
+                yield from self._batch(batch, state, found, levels=levels)
+                batch, held = [], 0
+        if batch:
+            yield from self._batch(batch, state, found, levels=levels)
+
+    def _guarded(
+        self, tensor: int, state: State, found: Callable[[Measured | ValuesError], None], *, levels: bool
+    ) -> Iterator[Work]:
+        try:
+            yield from self._parts(tensor, state, found, levels=levels)
+        except ParamtuiError as error:
+            found(ValuesError(str(error)))
+
+    def _batch(
+        self,
+        tensors: list[int],
+        state: State,
+        found: Callable[[int, Measured | ValuesError | Statistics], None],
+        *,
+        levels: bool,
+    ) -> Iterator[Work]:
+        from paramtui.core.levels import levels_from
+        from paramtui.core.statistics import Measured, statistics_from
+
+        def answered(message: dict[str, Any], data: bytes) -> None:
+            at = 0
+            for result in message["results"]:
+                tensor, own = result["id"], data[at : at + result["nbytes"]]
+                at += result["nbytes"]
+                if "problem" in result:
+                    found(tensor, ValuesError(result["problem"]))
+                    continue
+                figures = statistics_from(result["statistics"])
+                found(tensor, Measured(figures, levels_from(own)) if own else figures)
+
+        try:
+            message, files = self._message(tensors, state, None)
+        except ParamtuiError as error:
+            if len(tensors) == 1:
+                found(tensors[0], ValuesError(str(error)))
+                return
+            # One of them cannot be reached: the others can.
+            for tensor in tensors:
+                yield from self._batch([tensor], state, found, levels=levels)
+            return
+        yield Work({**message, "work": COUNT, "levels": levels}, files, answered)
+
+    # Where bytes lie
+
+    def _message(
+        self, tensors: Sequence[int], state: State, part: tuple[int, int] | None
+    ) -> tuple[dict[str, Any], Callable[[], list[int]]]:
+        """Tensors and their runs as plain data, and what opens the files."""
+        files = _Files()
+        runs: dict[int, tuple[int, bool, list[Segment]]] = {}
+        spans: dict[int, list[tuple[int, int]]] = {}
+        for tensor in tensors:
+            for place in places_of(self._listing, tensor):
+                low, high = reach(place) if part is None else (place.begin + part[0], place.begin + part[1])
+                spans.setdefault(place.location, []).append((low, high))
+        for location, found in spans.items():
+            run = self._source.runs[location]
+            low, high = min(low for low, _ in found), min(max(high for _, high in found), run.nbytes)
+            segments = self._segments(location, low, high, state, files)
+            runs[location] = run.nbytes, run.big_endian, segments
+        message = {
+            "tensors": [plain_tensor(self._listing, tensor) for tensor in tensors],
+            "runs": runs,
+            "part": part,
+        }
+        return message, files.opened
+
+    def _segments(self, location: int, low: int, high: int, state: State, files: _Files) -> list[Segment]:
+        run = self._source.runs[location]
+        place = run.place()
+        if place is None:
+            base = files.content(lambda: run.read(low, max(high - low, 0)))
+            shift = -low
+        else:
+            base = files.file(place.file)
+            shift = place.begin
+        table = state.get(location)
+        out: list[Segment] = []
+        at = low
+        for begin, end, file, position in table.tolist() if table is not None else ():
+            if end <= low or begin >= high:
+                continue
+            first, last = max(begin, low), min(end, high)
+            if first > at:
+                out.append(Segment(at, first, base, at + shift))
+            assert self.overlay is not None  # noqa: S101  states come from it
+            number = files.overlay(self.overlay, file)
+            out.append(Segment(first, last, number, position + first - begin))
+            at = last
+        if at < high:
+            out.append(Segment(at, high, base, at + shift))
+        return out
+
+
+class _Files:
+    """Files that go with a work, opened when it is sent."""
+
+    def __init__(self) -> None:
+        self._openers: list[Callable[[], int]] = []
+        self._known: dict[object, int] = {}
+
+    def _add(self, key: object, opener: Callable[[], int]) -> int:
+        number = self._known.get(key)
+        if number is None:
+            number = self._known[key] = len(self._openers)
+            self._openers.append(opener)
+        return number
+
+    def file(self, file: Any) -> int:  # noqa: ANN401  a RandomFile
+        return self._add(file, file.descriptor)
+
+    def overlay(self, overlay: Overlay, file: int) -> int:
+        return self._add(file, lambda: os.dup(overlay.descriptor(file)))
+
+    def content(self, read: Callable[[], bytes]) -> int:
+        """Bytes that lie in no file as they are: laid in one without a name."""
+
+        def opener() -> int:
+            with tempfile.TemporaryFile(prefix="paramtui-") as file:
+                file.write(read())
+                file.flush()
+                return os.dup(file.fileno())
+
+        return self._add(len(self._openers), opener)
+
+    def opened(self) -> list[int]:
+        """Descriptors, which the caller closes."""
+        out: list[int] = []
+        try:
+            out.extend(opener() for opener in self._openers)
+        except BaseException:
+            for descriptor in out:
+                os.close(descriptor)
+            raise
+        return out
+
+
+class _Told:
+    """Adds up what several processes have done."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def again(self) -> None:
+        """The same is read once more."""
+        self._done = 0
+
+    def moved(self, nbytes: int) -> None:
+        """So many bytes more are done."""
+        with self._lock:
+            self._done += nbytes
+            if self._progress is not None:
+                self._progress(min(self._done, self._total), self._total)
+
+
+async def measured(
+    scanner: Scanner,
+    runs: ByteRuns,
+    state: State,
+    tensor: int,
+    *,
+    gradient: bool,
+    exact: bool,
+    sample: int,
+    progress: Callable[[int, int], None] | None,
+) -> Measured:
+    """`Scanner.measure` in a thread; cancelling the task stops it."""
+    if gradient:
+        raise ValuesError("a checkpoint stores no gradients")
+    return await _stoppable(
+        lambda stop: scanner.measure(
+            tensor, runs, state, exact=exact, sample=sample, progress=progress, stop=stop
+        )
+    )
+
+
+async def scanned(
+    scanner: Scanner,
+    state: State,
+    tensors: Sequence[int],
+    found: Callable[[int, Statistics | ValuesError], None],
+    *,
+    exact: bool,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """`Scanner.scan` in a thread; cancelling the task stops it."""
+    await _stoppable(
+        lambda stop: scanner.scan(tensors, state, found, exact=exact, progress=progress, stop=stop)
+    )
+
+
+async def _stoppable(work: Callable[[Stop], T]) -> T:
+    import asyncio
+
+    stop = Stop()
+    try:
+        return await asyncio.to_thread(work, stop)
+    finally:
+        stop.set()

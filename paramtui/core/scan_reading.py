@@ -1,0 +1,297 @@
+"""Feeds the numbers of a tensor, whatever its layout, to what counts them."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from paramtui.core.copies import row_major
+from paramtui.core.decoding import decode
+from paramtui.core.dtypes import ITEMSIZE, PACKED
+from paramtui.core.flat_cells import flat_bytes
+from paramtui.core.raw_cells import (
+    claims_too_much,
+    fills_its_span,
+    overlaps_itself,
+    raw_pieces,
+    span,
+    split_picks,
+)
+from paramtui.core.runs import FillingRuns
+from paramtui.core.sparse import MAX_STORED, coordinates
+from paramtui.core.tally import SMALL, Tally
+from paramtui.core.windows import read_window, whole_part
+from paramtui.errors import ValuesError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
+
+    from paramtui.core.geometry import Extra, Geometry
+    from paramtui.core.listing import Listing
+    from paramtui.core.runs import ByteRuns
+
+# Bytes read at once: what they are turned into stays in the cache of a core.
+CHUNK: Final = 1 << 20
+# Elements of a sample that lie side by side.
+RUN: Final = 1024
+# Components of a nested tensor that are read at once.
+ROWS: Final = 64
+_RAGGED: Final = ("nested", "jagged")
+
+
+class Adds(Protocol):
+    """What takes numbers in any order."""
+
+    def add(self, numbers: npt.NDArray[Any]) -> None:
+        """Takes decoded numbers."""
+
+
+def refusal(listing: Listing, tensor: int) -> str:
+    """Why the numbers of a tensor cannot be gone through; empty where they can."""
+    extra = listing.extras.get(tensor)
+    if extra is not None:
+        if extra.problem:
+            return extra.problem
+        if extra.layout == "wrapper":
+            return "its numbers lie in the tensors below it"
+        if extra.layout in ("meta", "uninitialized"):
+            return "has no numbers"
+        if extra.layout is not None:
+            stored = max((prod(part.shape) for part in extra.parts.values()), default=0)
+            if extra.layout not in _RAGGED and stored > MAX_STORED:
+                return f"a sparse tensor with {stored:,} stored elements is too large to count"
+            return ""
+    if listing.location[tensor] < 0 and listing.numel(tensor):
+        return "has no numbers of its own"
+    if (
+        listing.numel(tensor)
+        and listing.dtype[tensor] not in PACKED
+        and claims_too_much(listing.geometry(tensor))
+    ):
+        return f"claims {listing.numel(tensor):,} elements, far more than its memory has"
+    return ""
+
+
+def is_plain(listing: Listing, tensor: int) -> bool:
+    """Whether a tensor's elements are counted as they are stored."""
+    extra = listing.extras.get(tensor)
+    if extra is None:
+        return True
+    return extra.layout is None and extra.quantizer is None and not extra.neg
+
+
+def span_nbytes(listing: Listing, tensor: int) -> int:
+    """Bytes of a tensor that fills all between its first and its last byte, in any order; else 0."""
+    if not is_plain(listing, tensor) or not listing.numel(tensor) or listing.dtype[tensor] in PACKED:
+        return 0
+    place = listing.geometry(tensor)
+    return span(place) if fills_its_span(place) and not overlaps_itself(place) else 0
+
+
+def tally_of(listing: Listing, tensor: int) -> Tally:
+    """An empty tally for a tensor."""
+    extra = listing.extras.get(tensor)
+    dtype, patterns = listing.dtype[tensor], True
+    if extra is not None:
+        if extra.quantizer is not None:
+            dtype = "float32"
+        elif extra.layout in _RAGGED or extra.layout is not None:
+            patterns = False
+        patterns = patterns and not extra.neg
+    return Tally(dtype, small=listing.numel(tensor) <= SMALL, patterns=patterns)
+
+
+def feed(
+    listing: Listing,
+    runs: ByteRuns,
+    tensor: int,
+    into: Adds,
+    step: Callable[[int], None],
+    part: tuple[int, int] | None = None,
+) -> None:
+    """Feeds all numbers of a tensor, or of a part of its bytes.
+
+    Args:
+        listing: What has the tensor.
+        runs: Its bytes.
+        tensor: Its id.
+        into: What takes the numbers; a `Tally` gets the bytes where it counts patterns.
+        step: Told bytes that were dealt with, between pieces; what it raises ends the work.
+        part: First byte and the one after the last, of what `span_nbytes` says.
+
+    Raises:
+        ValuesError: They cannot be read.
+    """
+    reason = refusal(listing, tensor)
+    if reason:
+        raise ValuesError(reason)
+    if not listing.numel(tensor):
+        return
+    raw = isinstance(into, Tally) and into.patterns
+    nbytes = span_nbytes(listing, tensor)
+    extra = listing.extras.get(tensor)
+    if nbytes:
+        _feed_span(listing, runs, tensor, into, step, part or (0, nbytes))
+    elif extra is not None and extra.layout in _RAGGED:
+        _feed_ragged(listing, runs, tensor, into, step)
+    elif extra is not None and extra.layout is not None:
+        _feed_sparse(extra, listing, runs, tensor, into, step)
+    elif raw and isinstance(into, Tally):
+        place = listing.geometry(tensor)
+        swap = runs.big_endian(place.location)
+        for piece in raw_pieces(runs, place):
+            into.add_raw(np.ascontiguousarray(piece[:, ::-1] if swap else piece).reshape(-1))
+            step(piece.nbytes)
+    else:
+        for _, numbers in ordered_pieces(listing, runs, tensor):
+            into.add(numbers)
+            step(numbers.size * ITEMSIZE[listing.dtype[tensor]])
+
+
+def _feed_span(
+    listing: Listing,
+    runs: ByteRuns,
+    tensor: int,
+    into: Adds,
+    step: Callable[[int], None],
+    part: tuple[int, int],
+) -> None:
+    place = listing.geometry(tensor)
+    size = ITEMSIZE[place.dtype]
+    swap = size > 1 and runs.big_endian(place.location)
+    buffer = bytearray(min(CHUNK, part[1] - part[0]))
+    whole = np.frombuffer(buffer, np.uint8)
+    raw = isinstance(into, Tally) and into.patterns
+    filling = runs if isinstance(runs, FillingRuns) else None
+    for at in range(part[0], part[1], CHUNK):
+        count = min(CHUNK, part[1] - at)
+        if filling is not None:
+            filling.read_into(place.location, place.begin + at, memoryview(buffer)[:count])
+            piece = whole[:count]
+        else:
+            piece = np.frombuffer(runs.read(place.location, place.begin + at, count), np.uint8)
+        if raw and isinstance(into, Tally):
+            into.add_raw(piece.view(">u2").astype("<u2").view(np.uint8) if swap else piece)
+        else:
+            into.add(decode(piece.reshape(-1, size), place.dtype, big_endian=swap))
+        step(count)
+
+
+def _feed_ragged(
+    listing: Listing, runs: ByteRuns, tensor: int, into: Adds, step: Callable[[int], None]
+) -> None:
+    sizes = listing.shape[tensor]
+    count = sizes[0] or 0
+    for first in range(0, count, ROWS):
+        rows = range(first, min(first + ROWS, count))
+        for found in read_window(listing, runs, tensor, (rows, *[range(0)] * (len(sizes) - 1))).parts:
+            into.add(found)
+            step(found.nbytes)
+
+
+def _feed_sparse(
+    extra: Extra,
+    listing: Listing,
+    runs: ByteRuns,
+    tensor: int,
+    into: Adds,
+    step: Callable[[int], None],
+) -> None:
+    def load(place: Geometry) -> npt.NDArray[Any]:
+        found = whole_part(runs, place)
+        step(found.nbytes)
+        return found
+
+    parts = {name: load(part) for name, part in extra.parts.items()}
+    if extra.layout == "sparse_coo":
+        indices, values = parts["indices"], parts["values"]
+    else:
+        indices, values = coordinates(str(extra.layout), parts)
+    sizes = [size or 0 for size in listing.shape[tensor]]
+    places = np.zeros(indices.shape[1], np.int64)
+    for row, size in zip(indices, sizes, strict=False):
+        if row.size and not (row.min() >= 0 and row.max() < size):
+            raise ValuesError("indices lie outside its sizes")
+        places = places * size + row
+    kept, back = np.unique(places, return_inverse=True)
+    if len(kept) < len(places):
+        # Repeated coordinates of an uncoalesced tensor add up.
+        summed = np.zeros((len(kept), *values.shape[1:]), values.dtype)
+        (np.logical_or if values.dtype == np.bool_ else np.add).at(summed, back, values)
+        values = summed
+    into.add(values)
+    if isinstance(into, Tally):
+        into.add_zeros(prod(sizes) - values.size)
+    elif prod(sizes) > values.size:
+        zeros = prod(sizes) - values.size
+        into.add(np.broadcast_to(np.zeros(1, values.dtype), (min(zeros, 1 << 24),)))
+
+
+def ordered_pieces(
+    listing: Listing, runs: ByteRuns, tensor: int, part: tuple[int, int] | None = None
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """The numbers in row-major order: place of the first one, and a flat array ([n, 2] of pairs).
+
+    Args:
+        listing: What has the tensor.
+        runs: Its bytes.
+        tensor: Its id.
+        part: First place and the one after the last; of `in_order` tensors alone.
+    """
+    sizes = tuple(size or 0 for size in listing.shape[tensor])
+    if in_order(listing, tensor):
+        place = listing.geometry(tensor)
+        size = ITEMSIZE[place.dtype]
+        swap = size > 1 and runs.big_endian(place.location)
+        first, last = part or (0, prod(sizes))
+        for at in range(first, last, CHUNK // size):
+            count = min(CHUNK // size, last - at)
+            raw = np.frombuffer(runs.read(place.location, place.begin + at * size, count * size), np.uint8)
+            yield at, decode(raw.reshape(-1, size), place.dtype, big_endian=swap)
+        return
+    at = 0
+    for picks in split_picks([range(size) for size in sizes], CHUNK // 4):
+        values = read_window(listing, runs, tensor, picks).values
+        if values is None:
+            raise ValuesError("these numbers make no grid")
+        yield at, values.reshape(-1)
+        at += values.size
+
+
+def in_order(listing: Listing, tensor: int) -> bool:
+    """Whether a tensor's elements are read as they lie, in row-major order."""
+    return (
+        is_plain(listing, tensor)
+        and listing.dtype[tensor] not in PACKED
+        and bool(listing.numel(tensor))
+        and row_major(listing.geometry(tensor))
+    )
+
+
+def feed_sample(listing: Listing, runs: ByteRuns, tensor: int, tally: Tally, sample: int) -> int:
+    """Feeds about `sample` elements, runs of them spread over a tensor.
+
+    Returns:
+        How many numbers the tensor has in all, where not all were fed; else 0.
+    """
+    count = listing.numel(tensor)
+    if refusal(listing, tensor) or count <= max(sample, RUN) or not is_plain(listing, tensor):
+        feed(listing, runs, tensor, tally, lambda _: None)
+        return 0
+    place = listing.geometry(tensor)
+    size = ITEMSIZE[place.dtype]
+    swap = size > 1 and runs.big_endian(place.location)
+    pieces = max(sample // RUN, 1)
+    for number in range(pieces):
+        at = (count - RUN) * number // max(pieces - 1, 1)
+        raw = np.frombuffer(flat_bytes(runs, place, at * size, RUN * size), np.uint8)
+        if tally.patterns:
+            tally.add_raw(raw.view(">u2").astype("<u2").view(np.uint8) if swap else raw)
+        else:
+            tally.add(decode(raw.reshape(-1, size), place.dtype, big_endian=swap))
+    pair = 2 if listing.dtype[tensor] == "float4_e2m1fn_x2" else 1
+    return pair * count
