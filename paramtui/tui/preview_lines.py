@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from paramtui.core.bars import bars
 from paramtui.core.text import safe_text
 from paramtui.tui.cells import CellFormat, write_cells
 from paramtui.tui.grid import Grid
@@ -27,31 +27,6 @@ LABEL = 7
 MOST_BARS, LEAST_BARS = 32, 8
 # Columns of a grid are read for the narrowest number, and those that do not fit are not shown.
 _NARROWEST = 7
-_BLOCKS = " ▁▂▃▄▅▆▇█"
-_LETTERS = " .:-=+*%#"
-
-
-def rebinned(counts: Sequence[int], bins: int) -> list[int]:
-    """Counts in fewer bins, each the sum of neighbours; as they are where there are not more."""
-    if len(counts) <= bins:
-        return list(counts)
-    edges = [place * len(counts) // bins for place in range(bins + 1)]
-    return [sum(counts[first:last]) for first, last in pairwise(edges)]
-
-
-def bars(counts: Sequence[int], width: int, *, plain: bool) -> str:
-    """A histogram in one line: the highest bar is full, and what is not zero is seen.
-
-    Args:
-        counts: By bin.
-        width: Most cells.
-        plain: Whether there is only ASCII.
-    """
-    letters = _LETTERS if plain else _BLOCKS
-    found = rebinned(counts, width)
-    most = max(found, default=0)
-    steps = len(letters) - 1
-    return "".join(letters[max(1, round(count / most * steps))] if count else letters[0] for count in found)
 
 
 def first_picks(opened: Opened, tensor: int, width: int) -> tuple[range, ...]:

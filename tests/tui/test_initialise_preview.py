@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from paramtui.core.bars import bars, rebinned
 from paramtui.errors import UserCodeError
-from paramtui.tui.preview_lines import bars, first_picks, preview_lines, rebinned
+from paramtui.tui.preview_lines import first_picks, preview_lines
 from paramtui.tui.screens import initialise_work
 from tests.tui.initialise_dialog import NOTHING, WIDE, Made, at_dialog, small_file
 
