@@ -29,7 +29,7 @@ class Save(Protocol):
 @pytest.fixture(autouse=True)
 def _own_directories(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the settings and the recent targets of whoever runs the tests out of them."""
-    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "HF_HUB_CACHE"):
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "HF_HUB_CACHE"):
         monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / name.lower()))
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -80,8 +80,8 @@ class Measurable(Reader, Protocol):
     """A source that can say what the numbers of its tensors are like.
 
     Cancelling a task ends the work, not only the waiting for it. `progress` is told bytes done and bytes in
-    all, from any thread. All raise `ValuesError` where numbers cannot be read, and `EngineError` where the process
-    that holds the model, or one that counts, has ended.
+    all, from any thread. Both raise `ValuesError` where numbers cannot be read, and `EngineError` where the
+    process that holds the model, or one that counts, has ended.
     """
 
     async def measure(

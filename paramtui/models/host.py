@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from paramtui.models.editing import Applied
     from paramtui.models.loading import Loaded
 
-NO_STATISTICS = "statistics are not available yet"
+NO_STATISTICS = "statistics of a live model are not available yet"
 NO_EDIT = "the model is on the meta device: it has no numbers to change"
 
 

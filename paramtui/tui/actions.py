@@ -16,7 +16,7 @@ class Action(NamedTuple):
     """Something a person can do.
 
     Attributes:
-        place: Where its keys work: ``tree``, ``values``, ``screen``, or ``app`` for everywhere.
+        place: Where its keys work: ``tree``, ``values``, ``distribution``, ``screen``, or ``app`` for all.
         slug: Its name within the place; ``tree.down`` in a keymap.
         method: Call of the method ``action_...`` of that place.
         keys: Keys as Textual names them, separated by commas.
@@ -80,6 +80,17 @@ ACTIONS: Final = (
     Action("values", "row-dim", "other_rows", "r", "r", ""),
     Action("values", "column-dim", "other_columns", "c", "c", "another dimension in the rows, columns"),
     Action("values", "back", "back", "escape,backspace", "esc", "back to the tree", "back"),
+    Action(
+        "distribution", "log-counts", "log_counts", "l", "l", "bars by counts, by their logarithms", "log"
+    ),
+    Action("distribution", "log-values", "log_values", "x", "x", "values linear, logarithmic", "axis"),
+    Action("distribution", "zoom-out", "zoom(-1)", "minus", "-", ""),
+    Action("distribution", "zoom-in", "zoom(1)", "plus", "+", "further away, closer to the centre", "zoom"),
+    Action("distribution", "left", "pan(-1)", "left", "←", ""),
+    Action("distribution", "right", "pan(1)", "right", "→", "to the left, right"),
+    Action("distribution", "whole", "whole", "0", "0", "all from the least to the largest number"),
+    Action("distribution", "refine", "refine", "E", "E", "exact quantiles: counts wide types again", "exact"),
+    Action("distribution", "back", "back", "escape,backspace", "esc", "back to the tree", "back"),
     Action("screen", "find", "find", "slash", "/", "find a name while typing", "find"),
     Action("screen", "find-next", "find_again(1)", "n", "n", ""),
     Action("screen", "find-previous", "find_again(-1)", "N", "N", "next, previous find"),
@@ -98,7 +109,7 @@ ACTIONS: Final = (
         "screen", "forward", "place_after", "greater_than_sign", ">", "back, forward through places visited"
     ),
     Action(
-        "screen", "other-pane", "other_pane", "tab,shift+tab", "tab", "from the tree to the values and back"
+        "screen", "other-pane", "other_pane", "tab,shift+tab", "tab", "from the tree to the panels and back"
     ),
     Action("screen", "values-tab", "panel('values')", "1", "1", ""),
     Action("screen", "gradient-tab", "panel('gradient')", "2", "2", ""),
@@ -111,6 +122,13 @@ ACTIONS: Final = (
     Action("screen", "previous-group", "group(-1)", "left_curly_bracket", "{", ""),
     Action("screen", "next-group", "group(1)", "right_curly_bracket", "}", "previous, next shared memory"),
     Action("screen", "groups", "groups", "P", "P", "all that shares memory; equal copies"),
+    Action("screen", "scan", "scan", "I", "I", "look at all tensors: figures, NaN, zeros", "look at all"),
+    Action("screen", "next-bad", "next_bad", "exclamation_mark", "!", ""),
+    Action("screen", "next-largest", "next_largest", "at", "@", ""),
+    Action(
+        "screen", "next-deadest", "next_deadest", "number_sign", "#", "next with NaN or Inf; largest; deadest"
+    ),
+    Action("screen", "folds", "toggle_folds", "Z", "Z", "blocks that are built alike: all but one folded"),
     Action("screen", "mark", "mark", "m", "m", "mark a row, to compare or tie another with it", "mark"),
     Action("screen", "compare", "compare", "equals_sign", "=", "compare with the marked row"),
     Action("screen", "tie", "tie", "B", "B", "tie this parameter to the marked one"),
@@ -169,7 +187,11 @@ _AHEAD: Final = frozenset(
     }
 )
 # Keys that stand beside each other in the footer are shown as one.
-_PAIRS: Final = {"tree.collapse-all": "tree.expand-all", "values.next-slice": "values.previous-slice"}
+_PAIRS: Final = {
+    "tree.collapse-all": "tree.expand-all",
+    "values.next-slice": "values.previous-slice",
+    "distribution.zoom-in": "distribution.zoom-out",
+}
 
 
 def bindings(place: str) -> list[BindingType]:

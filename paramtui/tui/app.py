@@ -22,6 +22,7 @@ from paramtui.tui.screens.browse import BrowseScreen
 from paramtui.tui.settings import Settings
 from paramtui.tui.targets import TargetsMixin
 from paramtui.tui.terminal import ascii_only
+from paramtui.tui.widgets.distribution_pane import DistributionPane
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
@@ -263,6 +264,7 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, App[None]):
         nodes: dict[str, DOMNode] = {
             "tree": browser.query_one(TreePane),
             "values": browser.query_one("#values", ValuesPane),
+            "distribution": browser.query_one(DistributionPane),
             "screen": browser,
             "app": self,
         }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from paramtui.core.describe import type_and_value
 from paramtui.core.dtypes import SHORT_NAMES
+from paramtui.core.figure_store import FigureStore
 from paramtui.core.gradients import (
     FINITE,
     FROZEN,
@@ -60,6 +61,7 @@ class Opened:
         head: Says what changes are made to, for a journal; None where none is kept.
         ties_shown: Whether the tree tells by colours and signs what shares memory.
         marked: The row to compare others with; -1 for none.
+        figures: What is known of the numbers of tensors and blocks.
         changed_rows: Rows of the tensors that are not as they were when the target was opened, and of names
             that are declared to be one of them, ascending.
         gradients: What is known of its gradients; replaced after each pass.
@@ -87,21 +89,26 @@ class Opened:
     ties_shown: bool = False
     marked: int = -1
     _tie_rows: TieRows | None = None
-    _norms: dict[int, tuple[float | None, bool]] = field(default_factory=dict)
+    _norms: dict[tuple[int, int], tuple[float | None, bool]] = field(default_factory=dict)
+    figures: FigureStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.figures = FigureStore(self.tree, lambda: self.gradients)
 
     def take_gradients(self, gradients: Gradients) -> None:
         """Shows other gradients from now on."""
         self.gradients = gradients
         self._norms = {}
 
-    def block_gradient(self, row: int) -> tuple[float | None, bool]:
-        """Norm over the gradients below a row, and whether any is NaN or infinite."""
-        found = self._norms.get(row)
+    def block_gradient(self, row: int, last: int = 0) -> tuple[float | None, bool]:
+        """Norm over the gradients below a row, or up to row `last`, and whether any is NaN or infinite."""
+        last = last or self.tree.end[row]
+        found = self._norms.get((row, last))
         if found is None:
-            tensors = self.tree.tensors_below(row)
+            tensors = [tensor for tensor in self.tree.tensor[row:last] if tensor >= 0]
             figures = self.gradients.figures
             bad = any(figures[tensor].nan or figures[tensor].inf for tensor in tensors if tensor in figures)
-            found = self._norms[row] = self.gradients.block_norm(tensors), bad
+            found = self._norms[row, last] = self.gradients.block_norm(tensors), bad
         return found
 
     def rows_of(self, tensors: Iterable[int]) -> list[int]:
@@ -187,10 +194,10 @@ def ability(source: Reader, name: str) -> Callable[..., Any] | None:
     return getattr(source, name) if there else None
 
 
-def within(rows: Sequence[int], tree: Tree, row: int) -> bool:
-    """Whether any of some ascending rows is a row or lies below it."""
+def within(rows: Sequence[int], row: int, last: int) -> bool:
+    """Whether any of some ascending rows is a row or lies between it and the row `last`."""
     at = bisect_left(rows, row)
-    return at < len(rows) and rows[at] < tree.end[row]
+    return at < len(rows) and rows[at] < last
 
 
 def _columns(listing: Listing) -> tuple[int, int, int]:
@@ -250,11 +257,14 @@ def facts(opened: Opened, row: int) -> list[str]:
     return found
 
 
-def gradient_facts(opened: Opened, row: int) -> tuple[str, str]:
-    """Norm of a row's gradient, or why there is none in a word, and its ratio to the parameter's."""
+def gradient_facts(opened: Opened, row: int, last: int = 0) -> tuple[str, str]:
+    """Norm of a row's gradient, or why there is none in a word, and its ratio to the parameter's.
+
+    A block stands for what is below it, or for the rows before `last`.
+    """
     tensor = opened.tree.tensor[row]
     if tensor < 0:
-        norm, _ = opened.block_gradient(row)
+        norm, _ = opened.block_gradient(row, last)
         return "" if norm is None else norm_text(norm), ""
     state = opened.gradients.state(tensor)
     words = {FROZEN: "frozen", UNREACHED: "None", ZERO: "0", NAN: "NaN", INF: "Inf", NOT_YET: "", NEWER: ""}
@@ -272,11 +282,11 @@ def norm_text(norm: float) -> str:
     return "Inf" if isinf(norm) else f"{norm:.1e}" if norm else "0"
 
 
-def gradient_mark(opened: Opened, row: int) -> str:
+def gradient_mark(opened: Opened, row: int, last: int = 0) -> str:
     """One cell: ``g`` gradient, ``!`` NaN or infinite, ``0`` all zero, ``-`` not reached; or nothing."""
     tensor = opened.tree.tensor[row]
     if tensor < 0:
-        norm, bad = opened.block_gradient(row)
+        norm, bad = opened.block_gradient(row, last)
         return "!" if bad else "" if norm is None else "g" if norm else "0"
     marks = {FINITE: "g", NAN: "!", INF: "!", ZERO: "0", UNREACHED: "-"}
     return marks.get(opened.gradients.state(tensor) or "", "")

@@ -12,6 +12,7 @@ from paramtui.core.block_text import block_text
 from paramtui.core.describe import all_warnings, elements_words, size_words, tensor_facts, type_and_value
 from paramtui.core.listing import GHOST
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
+from paramtui.tui.fold_lines import fold_body
 from paramtui.tui.opened import expression, label
 from paramtui.tui.tie_lines import ghost_head, names_text, tie_head
 
@@ -212,7 +213,7 @@ def block_page(opened: Opened, row: int) -> Page:
     dtypes = Counter(listing.dtype[tensor] for tensor in tensors)
     if dtypes:
         head.append(Text("  ".join(f"{safe_text(name)} x{count:,}" for name, count in dtypes.most_common())))
-    body = [Text(""), *_children(opened, row)]
+    body = [*fold_body(opened, row), Text(""), *_children(opened, row)]
     printed = block_text(tree, row)
     if len(printed) > 1 or class_name:
         title = "print(block)" if class_name else "what lies inside"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 
+from paramtui.tui.fold_rows import fold_facts, fold_label, fold_words, repeat_words
 from paramtui.tui.opened import facts, gradient_facts, gradient_mark, label, value_of, within
 from paramtui.tui.widgets.strips import fit
 
@@ -60,7 +61,7 @@ class RowLook(NamedTuple):
 
 def gutter(opened: Opened) -> int:
     """Cells of the marks that stand before every row: cursor, group, change, gradient, problem."""
-    return 1 + _letters(opened) + bool(opened.changed_rows) + opened.gradients.any + opened.problems
+    return 1 + _letters(opened) + bool(opened.changed_rows) + opened.gradients.any + _odd(opened)
 
 
 def _letters(opened: Opened) -> int:
@@ -76,7 +77,7 @@ def group_of(opened: Opened, row: int, *, expanded: bool) -> Tied | None:
         return opened.ties.of(tensor) if tensor >= 0 else opened.ties.of_ghost(value)
     tied = opened.tie_rows.of(row)
     if tied is None and not expanded and opened.tree.is_block(row):
-        tied, _ = opened.tie_rows.below(row, opened.tree.end[row])
+        tied, _ = opened.tie_rows.below(row, opened.view.last(row))
     return tied
 
 
@@ -87,7 +88,7 @@ def group_mark(opened: Opened, row: int, *, expanded: bool = True) -> str:
         return "".ljust(_letters(opened))
     sign = tied.sign if opened.ties_shown else ""
     if opened.ties_shown and opened.tie_rows.of(row) is None:
-        only = opened.tie_rows.below(row, opened.tree.end[row])[1]
+        only = opened.tie_rows.below(row, opened.view.last(row))[1]
         sign = sign if only else "+"
     return f"{tied.letter[:MAX_LETTERS]}{sign}".ljust(_letters(opened))
 
@@ -96,12 +97,18 @@ def marks_of(opened: Opened, row: int) -> str:
     """Marks of a row besides that of its group, each in a cell of its own: change, gradient, problem."""
     marks = ""
     if opened.changed_rows:
-        marks += "*" if within(opened.changed_rows, opened.tree, row) else " "
+        marks += "*" if within(opened.changed_rows, row, opened.view.last(row)) else " "
     if opened.gradients.any:
-        marks += gradient_mark(opened, row) or " "
-    if opened.problems:
-        marks += "?" if _is_problem(opened, row) else " "
+        marks += gradient_mark(opened, row, opened.view.last(row)) or " "
+    if _odd(opened):
+        bad = within(opened.figures.bad_rows, row, opened.view.last(row))
+        marks += "?" if _is_problem(opened, row) else "!" if bad else " "
     return marks
+
+
+def _odd(opened: Opened) -> bool:
+    """Whether there is a column of problems, and of numbers that are NaN or infinite."""
+    return opened.problems or bool(opened.figures.bad_rows)
 
 
 def indent(opened: Opened, row: int) -> int:
@@ -127,7 +134,11 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
         (marks_of(opened, row), look.style("mark")),
     ]
     room = max(look.width - marks_width - len(lead) - 1, 1)
+    fold = opened.view.stands_for(row) if block else None
     name = full_label(opened, row) if look.flat else label(opened, row)
+    repeated = repeat_words(opened, row) if block else ""
+    if fold is not None:
+        name, repeated = fold_label(opened, fold), fold_words(opened, fold)
     name_style = look.style("block") if block else base
     if opened.ties_shown and not block:
         name_style = look.group(row) or name_style
@@ -140,10 +151,12 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
         if rest > 3:
             out.append(("  " + fit(value, rest), look.style("value")))
         return out
-    tail = _facts(opened, row, look, room, cell_len(name))
+    tail = _facts(opened, row, look, room, cell_len(name + repeated))
     shown = fit(name, room - cell_len(tail) - bool(tail))
     out += _marked(opened, row, shown, name, look, name_style)
-    out.append((" " * (room - cell_len(tail) - cell_len(shown)), name_style))
+    repeated = fit(repeated, room - cell_len(tail) - bool(tail) - cell_len(shown))
+    out.append((repeated, look.style("facts")))
+    out.append((" " * (room - cell_len(tail) - cell_len(shown + repeated)), name_style))
     out.append((tail, look.style("facts")))
     return out
 
@@ -196,13 +209,16 @@ def _facts(opened: Opened, row: int, look: RowLook, room: int, name: int) -> str
     found = facts(opened, row)
     if look.flat:
         return _flat_facts(opened, row, found, look)
+    fold = opened.view.stands_for(row)
+    if fold is not None:
+        found = fold_facts(opened, fold, found)
     widest = look.width - gutter(opened) - 1
     columns = _all_columns(opened)
     # What the pane has room for on every row, so that columns stay in place; what matters most stays longest.
     kept = list(columns)
     while kept and widest - sum(columns[column] + 1 for column in kept) < MIN_NAME:
         kept.pop()
-    gradient = gradient_facts(opened, row) if opened.gradients.any else ("", "")
+    gradient = gradient_facts(opened, row, opened.view.last(row)) if opened.gradients.any else ("", "")
     while kept:
         own = [column for column in FACTS if column in kept]
         texts = found[: len(own)]

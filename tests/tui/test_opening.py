@@ -202,9 +202,9 @@ async def test_a_mistake_in_the_settings_is_shown_and_does_not_stop_anything(sav
 
 
 async def test_a_person_s_own_keys_work_and_are_the_ones_shown(save: Save) -> None:
-    settings = Settings(keys={"tree.down": "Z", "screen.find": "f4"})
+    settings = Settings(keys={"tree.down": "Q", "screen.find": "f4"})
     async with looking_at(save({"a": torch.ones(1), "b": torch.ones(1)}), settings=settings) as looker:
-        await looker.press("Z")
+        await looker.press("Q")
         assert looker.at().split()[1] == "b"
         await looker.press("k", "down")
         assert looker.at().split()[1] == "a"

@@ -290,7 +290,7 @@ def test_every_action_has_a_name_of_its_own() -> None:
 
 
 def test_new_keys_of_the_screen_are_taken_by_name_or_by_letter() -> None:
-    keys = {"screen.find": "f4", "tree.flat": "w,Z", "screen.go-to": ";", "values.first": "ctrl+home"}
+    keys = {"screen.find": "f4", "tree.flat": "w,Q", "screen.go-to": ";", "values.first": "ctrl+home"}
     assert validate_keymap(keys, known_keys()) == ({**keys, "screen.go-to": "semicolon"}, [])
 
 

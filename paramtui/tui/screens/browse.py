@@ -17,17 +17,16 @@ from paramtui.tui.opened import base_name, prepare
 from paramtui.tui.pages import counted
 from paramtui.tui.screens.changing import ChangingMixin
 from paramtui.tui.screens.finding import FindingMixin
+from paramtui.tui.screens.folding import FoldingMixin, carry_folds
 from paramtui.tui.screens.marking import MarkingMixin
 from paramtui.tui.screens.places import PlacesMixin
 from paramtui.tui.screens.running import RunningMixin
+from paramtui.tui.screens.scanning import ScanningMixin
 from paramtui.tui.screens.tying import TyingMixin
+from paramtui.tui.widgets.distribution_pane import DistributionPane
 from paramtui.tui.widgets.gradient_pane import GradientPane
 from paramtui.tui.widgets.lines import KeyLine, TitleLine
-from paramtui.tui.widgets.note_panels import (
-    NotePanel,
-    TabLine,
-    distribution_note,
-)
+from paramtui.tui.widgets.tab_line import TabLine
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
@@ -53,7 +52,15 @@ EXPLORE = 0.3
 
 
 class BrowseScreen(
-    FindingMixin, PlacesMixin, MarkingMixin, TyingMixin, ChangingMixin, RunningMixin, Screen[None]
+    FindingMixin,
+    PlacesMixin,
+    MarkingMixin,
+    TyingMixin,
+    FoldingMixin,
+    ScanningMixin,
+    ChangingMixin,
+    RunningMixin,
+    Screen[None],
 ):
     """Opens empty with a note; `open` or `fail` follows."""
 
@@ -80,7 +87,7 @@ class BrowseScreen(
                 yield TabLine()
                 yield ValuesPane()
                 yield GradientPane()
-                yield NotePanel("distribution")
+                yield DistributionPane()
         yield KeyLine(self._keys)
         yield Static("too small", id="too-small", markup=False)
 
@@ -140,6 +147,7 @@ class BrowseScreen(
         if self.asking:
             self.close_prompt()
         self.drop_work()
+        self.drop_scan()
         self._opened = opened
         self.forget_places()
         self._target = opened.listing.target
@@ -148,10 +156,8 @@ class BrowseScreen(
         self.remove_class("-failed", *([] if opened.has_gradients else ["-gradients"]))
         self.query_one(TitleLine).open(opened)
         listing = opened.listing
-        self.query_one("#distribution", NotePanel).say(distribution_note(listing))
         tree = self.query_one(TreePane)
-        for pane in self.panes:
-            pane.open(opened)
+        self._open_panes(opened)
         with self.prevent(TreePane.Moved, TreePane.Jumped):
             tree.open(opened)
             self.set_focus(tree)
@@ -162,12 +168,20 @@ class BrowseScreen(
             self.go_to_index(index)
         self.show_keys()
         self.set_timer(EXPLORE, self.explore_ties)
+        self.set_timer(EXPLORE, self.explore_folds)
+        self.set_timer(EXPLORE, self.recall_figures)
         weights = listing.live.weights if listing.live is not None else None
         if weights is not None:
             advice = f"; W loads {weights.proposal}, which fits better" if weights.proposal else ""
             self.say(weights.words + advice)
 
+    def _open_panes(self, opened: Opened) -> None:
+        self.query_one(DistributionPane).open(opened)
+        for pane in self.panes:
+            pane.open(opened)
+
     def _show_row(self, row: int) -> None:
+        self.query_one(DistributionPane).show_row(row)
         for pane in self.panes:
             pane.show_row(row)
 
@@ -183,6 +197,7 @@ class BrowseScreen(
         for at, name in enumerate(opened.tree.names()):
             if name in open_names and not opened.view.is_expanded(at):
                 opened.view.expand(at)
+        await carry_folds(before, opened)
         opened.ties_shown = before.ties_shown
         if opened.ties_shown:
             await asyncio.to_thread(lambda: opened.tie_rows)
@@ -190,8 +205,7 @@ class BrowseScreen(
         opened.marked = marked[0] if marked else -1
         self._opened = opened
         self.query_one(TitleLine).open(opened)
-        for pane in self.panes:
-            pane.open(opened)
+        self._open_panes(opened)
         found = opened.tree.find(names[row]) if row >= 0 else []
         with self.prevent(TreePane.Moved, TreePane.Jumped):
             tree.open(opened)
@@ -252,8 +266,8 @@ class BrowseScreen(
 
     def on_descendant_focus(self) -> None:
         """The keys are those of the pane in focus."""
-        if isinstance(self.focused, ValuesPane | TreePane):
-            self._values_fill = isinstance(self.focused, ValuesPane)
+        if isinstance(self.focused, ValuesPane | TreePane | DistributionPane):
+            self._values_fill = not isinstance(self.focused, TreePane)
             if self._values_fill:
                 self._panel = self.focused.id or self._panel
             self._arrange()
@@ -261,6 +275,8 @@ class BrowseScreen(
     @property
     def place(self) -> str:
         """The place in the table of actions that has the focus."""
+        if isinstance(self.focused, DistributionPane):
+            return "distribution"
         return "values" if isinstance(self.focused, ValuesPane) else "tree"
 
     def show_keys(self) -> None:
@@ -276,7 +292,7 @@ class BrowseScreen(
                 self.place,
                 "screen",
                 "app",
-                full=self.narrow and self._values_fill,
+                full=self._can_leave,
                 can=frozenset(word for word, source in can.items() if source is not None),
                 cells=self.on_cells,
             )
@@ -328,15 +344,19 @@ class BrowseScreen(
         # From the page about the file, back to that of the row.
         self._show_row(tree.row)
 
+    @property
+    def _can_leave(self) -> bool:
+        return (self.narrow and self._values_fill) or self.place == "distribution"
+
     def leave(self) -> bool:
-        """Goes back from values that fill the screen; False if there is nothing to leave."""
-        if self.narrow and self._values_fill:
+        """Goes back from values that fill the screen, or the distribution; False if nothing is left."""
+        if self._can_leave:
             self.to_tree()
             return True
         return False
 
     def action_other_pane(self) -> None:
-        """Moves from the tree to the values, to the gradient where there is one, and back."""
+        """Moves from the tree to the values, the gradient where there is one, the distribution, and back."""
         if self._opened is None:
             return
         self.say("")
@@ -344,11 +364,13 @@ class BrowseScreen(
             self.to_values()
         elif self.has_class("-gradients") and self.focused is self.query_one("#values"):
             self.action_panel("gradient")
+        elif self.place == "values":
+            self.action_panel("distribution")
         else:
             self.to_tree()
 
     def action_panel(self, panel: str) -> None:
-        """Shows one of the panels where they take turns; else moves to the values."""
+        """Moves to one of the panels, which is shown alone where they take turns."""
         if self._opened is None:
             return
         if panel == "values" and not self.has_class("-tabs"):
@@ -358,8 +380,7 @@ class BrowseScreen(
             self._panel = panel
         self._values_fill = True
         self._arrange()
-        if panel != "distribution":
-            self.set_focus(self.query_one(f"#{panel}"))
+        self.set_focus(self.query_one(f"#{panel}"))
 
     @property
     def blank(self) -> bool:
@@ -368,7 +389,7 @@ class BrowseScreen(
 
     def action_stop(self) -> None:
         """Stops what runs, else waits no longer for a target."""
-        if not self.stop_running():
+        if not (self.stop_scan() or self.stop_running()):
             app: ParamtuiApp = self.app  # type: ignore[assignment]
             app.stop_opening()
 

@@ -26,6 +26,7 @@ MARKS = (
     ("g ! 0 -", "a gradient; with NaN or Inf in it; zero everywhere; None: never reached"),
     ("0. nan", "zeros are dim; NaN and infinities reversed (NN and I in a heatmap)"),
     ("▸ ▾", "a closed and an open block"),
+    ("1 ... 79", "blocks that are built as the one above; enter shows each, left or Z one row again"),
 )
 CELLS = (
     ("↑ ↓ ← →", "another cell; page keys, home, end and : too"),
@@ -34,7 +35,13 @@ CELLS = (
     ("enter", "a line for anything: net[2].weight.data[0] = 100"),
     ("esc", "leave the cells"),
 )
-TITLES = {"tree": "In the tree", "values": "In the values", "screen": "Everywhere", "app": ""}
+TITLES = {
+    "tree": "In the tree",
+    "values": "In the values",
+    "distribution": "In the distribution",
+    "screen": "Everywhere",
+    "app": "",
+}
 KEYS_WIDTH = 16
 
 
@@ -66,7 +73,9 @@ def help_text(first: str, shown: Keys) -> Text:
     text.append("Marks\n", style="bold underline")
     for mark, meaning in MARKS:
         line(mark, meaning)
-    actions("values" if first == "tree" else "tree")
+    for other in TITLES:
+        if other not in (first, "screen", "app"):
+            actions(other)
     text.rstrip()
     return text
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 from textual import work
 
 from paramtui.errors import ParamtuiError
+from paramtui.tui.widgets.distribution_pane import DistributionPane
 from paramtui.tui.widgets.lines import TitleLine
 from paramtui.tui.widgets.page_view import PageView
 from paramtui.tui.widgets.tree_pane import TreePane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from textual.screen import Screen
 
@@ -46,6 +47,7 @@ class WorkMixin(_Base):
 
         say: Callable[[str], None]
         replace_listing: Callable[[], Awaitable[None]]
+        forget_figures: Callable[[Collection[int]], None]
 
     @property
     def busy(self) -> str:
@@ -169,6 +171,8 @@ class WorkMixin(_Base):
             await self.replace_listing()
         elif opened.model is not None:
             opened.take_gradients(outcome.gradients)
+        self.query_one(DistributionPane).forget(outcome.changed)
+        self.forget_figures(outcome.changed)
         if outcome.changed and self.opened is not None:
             await asyncio.to_thread(self.opened.take_changes)
             rows = await asyncio.to_thread(self.opened.rows_showing, outcome.changed)
@@ -186,3 +190,4 @@ class WorkMixin(_Base):
             self.query_one(TitleLine).refresh()
             for pane in self.query(PageView):
                 pane.again()
+            self.query_one(DistributionPane).again()

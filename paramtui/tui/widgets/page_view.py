@@ -121,6 +121,11 @@ class PageView(Widget, can_focus=True):
         if self._row > -2:
             self._ask(0)
 
+    def row_changed(self, row: int) -> None:
+        """Shows a row anew, if it is the one on screen: what is said of it has changed."""
+        if row == self._row:
+            self._ask(0)
+
     def follow(self, aim: Grid) -> None:
         """Shows the same window of numbers as another view of the same tensor."""
         if self._aim is not None and self._aim.tensor == aim.tensor and aim != self._aim:

@@ -178,7 +178,7 @@ class RowList(ScrollView, can_focus=True):
         at = bisect_left(lit, row)
         if opened is None or view is None or at == len(lit):
             return False
-        return lit[at] == row or (lit[at] < opened.tree.end[row] and not view.is_expanded(row))
+        return lit[at] == row or (lit[at] < opened.view.last(row) and not view.is_expanded(row))
 
     def _group_style(self, opened: Opened, row: int, *, expanded: bool) -> Style | None:
         """The colour of the group that a row is in, or that a closed block has names of."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.actions import SkipAction
+from textual.message import Message
 
 from paramtui.core.text import safe_text
 from paramtui.tui import tree_rows
@@ -26,6 +27,13 @@ class TreePane(RowList):
     """All rows of a target, of which a view shows some."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("tree")
+
+    class Refolded(Message):
+        """What the row under the cursor stands for has changed."""
+
+        def __init__(self, row: int) -> None:
+            super().__init__()
+            self.row = row
 
     def open(self, opened: Opened) -> None:
         """Shows a tree from its first row."""
@@ -114,8 +122,11 @@ class TreePane(RowList):
         """Opens or closes the block under the cursor."""
         opened, row = self._opened, self.row
         if opened is not None and self._flat is None and row >= 0 and opened.tree.is_block(row):
+            stood = opened.view.stands_for(row) is not None
             opened.view.toggle(row)
             self._resized()
+            if stood:
+                self.post_message(self.Refolded(row))
 
     def action_enter(self) -> None:
         """Opens or closes a block; shows the values of anything else."""
@@ -140,16 +151,41 @@ class TreePane(RowList):
             self.action_toggle_block()
 
     def action_outside(self) -> None:
-        """Closes an open block, or goes to the block around."""
+        """Closes an open block, folds one again that was unfolded, or goes to the block around."""
         opened, row = self._opened, self.row
         if opened is None or row < 0 or self._flat is not None:
             return
         if opened.view.is_expanded(row):
             self.action_toggle_block()
             return
+        if self.fold_again():
+            return
         above = opened.view.place(opened.tree.parent[row])
         if above is not None:
             self.go(above)
+
+    def fold_again(self) -> bool:
+        """Folds the blocks among which the cursor stands, if they were unfolded; False if not."""
+        opened, row = self._opened, self.row
+        fold = opened.view.unfolded(row) if opened is not None and row >= 0 and self._flat is None else None
+        if opened is None or fold is None:
+            return False
+        opened.view.fold(fold)
+        self._refolded(row)
+        return True
+
+    def fold_everywhere(self, *, on: bool) -> None:
+        """Folds all blocks that are built alike, or none."""
+        opened, row = self._opened, self.row
+        if opened is not None and row >= 0:
+            opened.view.fold_everywhere(on=on)
+            self._refolded(row)
+
+    def _refolded(self, row: int) -> None:
+        # The cursor stays on its row, or goes to the one that stands in for it.
+        if self._opened is not None:
+            self.keep_on(self._opened.view.standing(row))
+            self.post_message(self.Refolded(self.row))
 
     def action_expand_all(self) -> None:
         """Opens all blocks."""
@@ -308,13 +344,13 @@ class TreePane(RowList):
         self._query = None
         self._refilter()
         self._title()
-        if row >= 0 and self._flat is None:
+        if row >= 0 and self._flat is None and opened.view.place(row) is None:
             opened.view.reveal(row)
         self.keep_on(row)
 
     def action_clear(self) -> None:
         """Ends the filter, else the flat list, else the marks of a search; what runs is stopped first."""
-        if getattr(self.screen, "busy", ""):
+        if getattr(self.screen, "busy", "") or getattr(self.screen, "scanning", False):
             raise SkipAction
         if self.filtered:
             self.end_filter()

@@ -240,7 +240,7 @@ class ValuesPane(PageView):
 
     def action_back(self) -> None:
         """Takes the cursor from the cells, else goes back to the tree; what runs is stopped first."""
-        if getattr(self.screen, "busy", ""):
+        if getattr(self.screen, "busy", "") or getattr(self.screen, "scanning", False):
             raise SkipAction
         if self._cell is not None:
             self.leave_cells()

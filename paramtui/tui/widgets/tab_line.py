@@ -1,4 +1,4 @@
-"""Panels that say what they will show, and the line of tabs where one panel is seen at a time."""
+"""The line of tabs where one panel is seen at a time."""
 
 from __future__ import annotations
 
@@ -11,30 +11,7 @@ from textual.widgets import Static
 if TYPE_CHECKING:
     from textual import events
 
-    from paramtui.core.listing import Listing
-
 PANELS: Final = ("values", "gradient", "distribution")
-
-
-def distribution_note(listing: Listing) -> str:
-    """Why there is no distribution yet, and what will be."""
-    reason = listing.reasons.get("statistics", "statistics are not available yet")
-    return (
-        f"{reason[:1].upper()}{reason[1:]}: a histogram of all elements, with min, max, mean, std,"
-        " zeros, NaN and infinities, will stand here."
-    )
-
-
-class NotePanel(Static):
-    """A panel without content, which says why."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(id=name, markup=False, classes="note-panel")
-        self.border_title = name.capitalize()
-
-    def say(self, words: str) -> None:
-        """Replaces what it says."""
-        self.update(Text(words))
 
 
 class TabLine(Static):
