@@ -264,6 +264,9 @@ class Crew:
                 while (work := next_work()) is not None:
                     process = process or self._take()
                     answer = process.do(work, moved, stopped)
+                    # A wish to stop what the process did before can come late: that work is done again.
+                    while answer is None and not stopped.is_set():
+                        answer = process.do(work, moved, stopped)
                     if answer is None:
                         break
                     work.answered(*answer)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 _HEAD: Final = struct.Struct("<II")
 # Files that go with one message; systems refuse more than 253.
-MAX_FILES: Final = 200
+MAX_FILES: Final = 250
 
 
 class WireEndedError(Exception):

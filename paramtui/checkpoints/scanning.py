@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from paramtui.checkpoints.scan_crew import Stop, Work, cores, pieces
-from paramtui.core.scan_work import COUNT, RANKS, Segment, places_of, plain_tensor, reach
+from paramtui.checkpoints.scan_messages import message_of
+from paramtui.core.scan_work import COUNT, RANKS
 from paramtui.errors import ParamtuiError, RunStoppedError, ValuesError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ T = TypeVar("T")
 PART: Final = 64 << 20
 # Small tensors go together: so many bytes, so many of them.
 BATCH: Final = 8 << 20
-MOST: Final = 200
+MOST: Final = 40
 
 
 class Scanner:
@@ -155,7 +154,7 @@ class Scanner:
 
         nbytes = span_nbytes(self._listing, tensor)
         for part in pieces(nbytes, self._part_size(nbytes)) if nbytes > BATCH else [None]:
-            yield self._message([tensor], state, part)
+            yield message_of(self._source, self.overlay, [tensor], state, part)
 
     @staticmethod
     def _part_size(nbytes: int) -> int:
@@ -317,7 +316,7 @@ class Scanner:
                 found(tensor, Measured(figures, levels_from(own)) if own else figures)
 
         try:
-            message, files = self._message(tensors, state, None)
+            message, files = message_of(self._source, self.overlay, tensors, state, None)
         except ParamtuiError as error:
             if len(tensors) == 1:
                 found(tensors[0], ValuesError(str(error)))
@@ -327,100 +326,6 @@ class Scanner:
                 yield from self._batch([tensor], state, found, levels=levels)
             return
         yield Work({**message, "work": COUNT, "levels": levels}, files, answered)
-
-    # Where bytes lie
-
-    def _message(
-        self, tensors: Sequence[int], state: State, part: tuple[int, int] | None
-    ) -> tuple[dict[str, Any], Callable[[], list[int]]]:
-        """Tensors and their runs as plain data, and what opens the files."""
-        files = _Files()
-        runs: dict[int, tuple[int, bool, list[Segment]]] = {}
-        spans: dict[int, list[tuple[int, int]]] = {}
-        for tensor in tensors:
-            for place in places_of(self._listing, tensor):
-                low, high = reach(place) if part is None else (place.begin + part[0], place.begin + part[1])
-                spans.setdefault(place.location, []).append((low, high))
-        for location, found in spans.items():
-            run = self._source.runs[location]
-            low, high = min(low for low, _ in found), min(max(high for _, high in found), run.nbytes)
-            segments = self._segments(location, low, high, state, files)
-            runs[location] = run.nbytes, run.big_endian, segments
-        message = {
-            "tensors": [plain_tensor(self._listing, tensor) for tensor in tensors],
-            "runs": runs,
-            "part": part,
-        }
-        return message, files.opened
-
-    def _segments(self, location: int, low: int, high: int, state: State, files: _Files) -> list[Segment]:
-        run = self._source.runs[location]
-        place = run.place()
-        if place is None:
-            base = files.content(lambda: run.read(low, max(high - low, 0)))
-            shift = -low
-        else:
-            base = files.file(place.file)
-            shift = place.begin
-        table = state.get(location)
-        out: list[Segment] = []
-        at = low
-        for begin, end, file, position in table.tolist() if table is not None else ():
-            if end <= low or begin >= high:
-                continue
-            first, last = max(begin, low), min(end, high)
-            if first > at:
-                out.append(Segment(at, first, base, at + shift))
-            assert self.overlay is not None  # noqa: S101  states come from it
-            number = files.overlay(self.overlay, file)
-            out.append(Segment(first, last, number, position + first - begin))
-            at = last
-        if at < high:
-            out.append(Segment(at, high, base, at + shift))
-        return out
-
-
-class _Files:
-    """Files that go with a work, opened when it is sent."""
-
-    def __init__(self) -> None:
-        self._openers: list[Callable[[], int]] = []
-        self._known: dict[object, int] = {}
-
-    def _add(self, key: object, opener: Callable[[], int]) -> int:
-        number = self._known.get(key)
-        if number is None:
-            number = self._known[key] = len(self._openers)
-            self._openers.append(opener)
-        return number
-
-    def file(self, file: Any) -> int:  # noqa: ANN401  a RandomFile
-        return self._add(file, file.descriptor)
-
-    def overlay(self, overlay: Overlay, file: int) -> int:
-        return self._add(file, lambda: os.dup(overlay.descriptor(file)))
-
-    def content(self, read: Callable[[], bytes]) -> int:
-        """Bytes that lie in no file as they are: laid in one without a name."""
-
-        def opener() -> int:
-            with tempfile.TemporaryFile(prefix="paramtui-") as file:
-                file.write(read())
-                file.flush()
-                return os.dup(file.fileno())
-
-        return self._add(len(self._openers), opener)
-
-    def opened(self) -> list[int]:
-        """Descriptors, which the caller closes."""
-        out: list[int] = []
-        try:
-            out.extend(opener() for opener in self._openers)
-        except BaseException:
-            for descriptor in out:
-                os.close(descriptor)
-            raise
-        return out
 
 
 class _Told:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 COUNT: Final = "count"
 RANKS: Final = "ranks"
-OVERVIEW: Final = "overview"
 
 
 class Segment(NamedTuple):

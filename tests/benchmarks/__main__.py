@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import copies, files, live, saving, screen, sharing
+from tests.benchmarks import copies, files, live, saving, screen, sharing, statistics
 from tests.benchmarks.timing import Case, compare
 
 ROUNDS = 5
@@ -79,6 +79,7 @@ def main(directory: Path) -> None:
     saving.main(directory)
     sharing.main()
     copies.main(directory)
+    statistics.main(directory)
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ async def test_values_and_gradient_show_the_same_window() -> None:
         await looker.press("tab", "end")
         assert looker.gradient.has_focus
         assert looker.values.aim.top == looker.gradient.aim.top > 5
-        await looker.press("tab")
+        await looker.press("tab", "tab")
         assert looker.at()
         assert looker.tree.has_focus
 
