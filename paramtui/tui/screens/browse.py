@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 # Under this many columns the tree and the values take turns; under this many rows the panels do.
 NARROW = 100
-SHORT = 24
+SHORT = 30
 SMALLEST = (20, 5)
 OUTLINE_ROWS = 200
 # Seconds after which what is looked for in advance no longer hinders the first paint.
