@@ -218,8 +218,11 @@ def exact_quantiles(count: int, order: Mapping[int, float]) -> tuple[float, ...]
 
 
 def _between(first: float, second: float, share: float) -> float:
-    """As torch.lerp; the difference of huge numbers could overflow."""
-    return first * (1 - share) + second * share if share and first != second else first
+    """As torch.lerp, from the nearer end; the difference of huge numbers can overflow."""
+    apart = second - first
+    if apart == inf:
+        return first * (1 - share) + second * share
+    return first + apart * share if share < 0.5 else second - apart * (1 - share)
 
 
 def _quantiles(levels: Levels) -> tuple[tuple[float, ...], float]:
