@@ -157,8 +157,9 @@ class DistributionMaker:
             return Subject(row, title, words="A size is 0: there are no numbers.")
         if ability(opened.source, "measure") is None:
             return Subject(row, title, words=_sentence(listing.reasons.get("statistics", NO_STATISTICS)))
-        name = WEIGHT if listing.kind[tensor] == "parameter" else "values"
-        return Subject(row, title, (Asked(name, WEIGHT, tensor), *await self._others(tensor)))
+        others = await self._others(tensor)
+        name = WEIGHT if others or listing.kind[tensor] == "parameter" else "values"
+        return Subject(row, title, (Asked(name, WEIGHT, tensor), *others))
 
     async def _others(self, tensor: int) -> list[Asked]:
         """The gradient of a tensor, or what optimizers keep for it."""

@@ -87,8 +87,8 @@ class ValueAxis:
     def _backward(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if not self.threshold:
             return places * self._scale
-        far = 10.0 ** np.maximum(np.abs(places) - 1, 0)
         with np.errstate(over="ignore"):
+            far = 10.0 ** np.maximum(np.abs(places) - 1, 0)
             return np.sign(places) * np.where(np.abs(places) <= 1, np.abs(places), far) * self.threshold
 
 

@@ -110,7 +110,8 @@ class DistributionPane(Widget, can_focus=True):
 
     def figures_changed(self) -> None:
         """Shows figures over a block anew: more is known of what lies below."""
-        if self._subject is not None and not self._subject.asked and self._row == self._subject.row:
+        subject = self._subject
+        if subject is not None and not subject.asked and max(self._row, 0) == subject.row:
             self._ask(0)
 
     def on_hide(self) -> None:
