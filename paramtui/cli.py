@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from paramtui.errors import ParamtuiError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.commands.ls import Selection
-    from paramtui.core.copies import CopySearch
     from paramtui.core.model_target import ModelOptions
     from paramtui.core.source import Editor
     from paramtui.engine.client import EngineSource
-    from paramtui.errors import ValuesError
     from paramtui.tui.home import Home
-
-T = TypeVar("T")
 
 COMMANDS = ("ls", "show", "stats", "shared", "grad", "init", "replay")
 MODELS = "a model is file.py, file.py:factory, or package.module:factory"
@@ -85,7 +80,9 @@ def _run(words: list[str]) -> int:
     if command == "show":
         return _show(options)
     if command == "stats":
-        return _stats(options)
+        from paramtui.counting import run_stats
+
+        return run_stats(options, lambda: cast("CheckpointSource", _open(options)), _write, _check_matches)
     if command == "shared":
         return _shared(options)
     if command == "grad":
@@ -208,75 +205,15 @@ def _check_matches(selection: Selection, patterns: Sequence[str]) -> None:
 
 def _shared(options: argparse.Namespace) -> int:
     from paramtui.commands import ls, shared
+    from paramtui.counting import told
 
     with _Opened(options) as source:
         selection = ls.Selection(source.listing, options.patterns)
         _check_matches(selection, options.patterns)
-        copies = _copies(source) if options.copies else None
+        copies = told(source.copies) if options.copies else None
     render = shared.shared_json if options.json else shared.shared_text
     _write(render(source.listing, selection, copies))
     return 0
-
-
-def _stats(options: argparse.Namespace) -> int:
-    from paramtui.commands import ls, stats
-    from paramtui.core.model_target import model_target
-    from paramtui.core.statistics import Statistics
-
-    if model_target(options.target) is not None:
-        raise UsageError("statistics of a model are not available yet", hint="save it, and name the file")
-    from paramtui.checkpoints.scan_crew import Crew
-
-    # They start while the target is opened.
-    crew = Crew()
-    crew.start()
-    with contextlib.closing(crew), _Opened(options) as opened:
-        source = cast("CheckpointSource", opened)
-        listing = source.listing
-        source.scanner(crew=crew)
-        selection = ls.Selection(listing, options.patterns)
-        _check_matches(selection, options.patterns)
-        found: dict[int, Statistics | ValuesError] = {}
-        tensors = selection.tensors
-        _told(lambda told: source.scan(tensors, found.__setitem__, exact=options.exact, progress=told))
-    ordered = stats.in_order(listing, tensors, found, options.sort)
-    if options.json:
-        _write(stats.stats_json(listing, ordered, found))
-    else:
-        plain = "utf" not in (sys.stdout.encoding or "").lower()
-        _write(stats.stats_text(listing, ordered, found, plain=plain))
-    return 2 if found and not any(isinstance(each, Statistics) for each in found.values()) else 0
-
-
-def _copies(source: CheckpointSource | EngineSource) -> CopySearch:
-    """Equal copies; on a terminal it says how far the search is."""
-    return _told(source.copies)
-
-
-def _told(work: Callable[[Callable[[int, int], None]], Coroutine[Any, Any, T]]) -> T:
-    """Does something that reads much; on a terminal it says how far it is."""
-    import asyncio
-    import time
-
-    shown = sys.stderr.isatty()
-    last = 0.0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if shown and (now - last > 0.1 or done == total):
-            last = now
-            sys.stderr.write(f"\r\x1b[Kreading {bytes_text(done)} of {bytes_text(total)}")
-            sys.stderr.flush()
-
-    from paramtui.core.text import bytes_text
-
-    try:
-        return asyncio.run(work(progress))
-    finally:
-        if shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from paramtui.checkpoints.measuring import MeasuringMixin
 from paramtui.core.history import History
 
 if TYPE_CHECKING:
@@ -12,16 +13,15 @@ if TYPE_CHECKING:
     from threading import Event
 
     from paramtui.checkpoints.editing import CheckpointEditor
+    from paramtui.checkpoints.measuring import Measuring
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.core.copies import CopySearch
     from paramtui.core.journal import Head
     from paramtui.core.listing import Listing
     from paramtui.core.source import Window
-    from paramtui.core.statistics import Measured, Statistics
-    from paramtui.errors import ValuesError
 
 
-class EditableCheckpoint:
+class EditableCheckpoint(MeasuringMixin):
     """A `Reader` that becomes an `Editor` at the first wish to change something.
 
     Args:
@@ -76,30 +76,9 @@ class EditableCheckpoint:
         """See `Searchable.copies`."""
         return await (self._editor or self._source).copies(progress)
 
-    async def measure(
-        self,
-        tensor: int,
-        *,
-        gradient: bool = False,
-        exact: bool = False,
-        sample: int = 0,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Measured:
-        """See `Measurable.measure`."""
-        return await (self._editor or self._source).measure(
-            tensor, gradient=gradient, exact=exact, sample=sample, progress=progress
-        )
-
-    async def scan(
-        self,
-        tensors: Sequence[int],
-        found: Callable[[int, Statistics | ValuesError], None],
-        *,
-        exact: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        """See `Measurable.scan`."""
-        await (self._editor or self._source).scan(tensors, found, exact=exact, progress=progress)
+    def measuring(self) -> Measuring:
+        """See `MeasuringMixin`."""
+        return (self._editor or self._source).measuring()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever an editor has
         if name.startswith("_"):

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paramtui.checkpoints.edit_results import EditMaker, Result, View
+from paramtui.checkpoints.measuring import Measuring, MeasuringMixin
 from paramtui.core.digest import digest, digested
 from paramtui.core.dtypes import DTYPES
 from paramtui.core.edits import edit_text, same_edit
@@ -17,7 +18,7 @@ from paramtui.core.history import History
 from paramtui.core.overlay import EMPTY, Overlay
 from paramtui.core.raw_cells import claims_too_much, number_pieces, picked, raw_pieces, span_pieces
 from paramtui.core.source import Outcome
-from paramtui.errors import EditError, RunStoppedError, SavingStoppedError, ValuesError
+from paramtui.errors import EditError, RunStoppedError, SavingStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from paramtui.core.listing import Listing
     from paramtui.core.overlay import Kept, State
     from paramtui.core.source import Preview, Saved, Window
-    from paramtui.core.statistics import Measured, Statistics
     from paramtui.core.tree import Tree
 
 
@@ -69,7 +69,7 @@ class _Pending(NamedTuple):
     result: Result
 
 
-class CheckpointEditor:
+class CheckpointEditor(MeasuringMixin):
     """The `Editor` of a checkpoint.
 
     Args:
@@ -140,42 +140,9 @@ class CheckpointEditor:
 
         return await searched(self.find_copies, progress)
 
-    async def measure(
-        self,
-        tensor: int,
-        *,
-        gradient: bool = False,
-        exact: bool = False,
-        sample: int = 0,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Measured:
-        """See `Measurable.measure`."""
-        from paramtui.checkpoints.scanning import measured
-
-        return await measured(
-            self.source.scanner(self._overlay),
-            self.runs,
-            self._state,
-            tensor,
-            gradient=gradient,
-            exact=exact,
-            sample=sample,
-            progress=progress,
-        )
-
-    async def scan(
-        self,
-        tensors: Sequence[int],
-        found: Callable[[int, Statistics | ValuesError], None],
-        *,
-        exact: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        """See `Measurable.scan`."""
-        from paramtui.checkpoints.scanning import scanned
-
-        scanner = self.source.scanner(self._overlay)
-        await scanned(scanner, self._state, tensors, found, exact=exact, progress=progress)
+    def measuring(self) -> Measuring:
+        """See `MeasuringMixin`."""
+        return Measuring(self.source.scanner(self._overlay), self.runs, self._state)
 
     # What can be done
 

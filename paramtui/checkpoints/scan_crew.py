@@ -26,7 +26,7 @@ MOST: Final = 16
 # Seconds after which a process without work is let go of.
 IDLE: Final = 10.0
 # How much they give way to a screen beside them, which wants to be drawn.
-POLITE: Final = 10
+POLITE: Final = 19
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -116,8 +116,8 @@ class _Process:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                # No session of its own: where time is shared out by sessions, niceness counts within.
                 pass_fds=(theirs.fileno(),),
-                start_new_session=True,
                 env=environment,
             )
         except OSError as error:
@@ -188,6 +188,7 @@ class Crew:
     def __init__(self, niceness: int = 0) -> None:
         self._niceness = niceness
         self._idle: list[_Process] = []
+        self._busy = 0
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._closed = False
@@ -196,6 +197,14 @@ class Crew:
         """Starts them ahead of the work: each takes a fifth of a second."""
         with self._lock:
             self._idle += [_Process(self._niceness) for _ in range(cores() - len(self._idle))]
+
+    def _enter(self, *, first: bool) -> bool:
+        """Whether one more may work; where all cores do, only the first one for some works."""
+        with self._lock:
+            if self._busy >= cores() and not first:
+                return False
+            self._busy += 1
+            return True
 
     def _take(self) -> _Process:
         with self._lock:
@@ -206,9 +215,12 @@ class Crew:
                 return self._idle.pop()
         return _Process(self._niceness)
 
-    def _give(self, process: _Process) -> None:
+    def _leave(self, process: _Process | None, *, broken: bool) -> None:
         with self._lock:
-            if self._closed or len(self._idle) >= cores():
+            self._busy -= 1
+            if process is None:
+                return
+            if broken or self._closed or len(self._idle) > cores():
                 process.close()
                 return
             self._idle.append(process)
@@ -229,21 +241,13 @@ class Crew:
         self._closed = True
         self._let_go()
 
-    def work(
-        self,
-        works: Iterable[Work],
-        moved: Callable[[int], None],
-        stopped: Stop,
-        *,
-        most: int = MOST,
-    ) -> None:
+    def work(self, works: Iterable[Work], moved: Callable[[int], None], stopped: Stop) -> None:
         """Does works, several at once; ends soon after `stopped` is set.
 
         Args:
             works: What to do, in order; asked for as processes become free.
             moved: Told bytes that were dealt with, from threads.
             stopped: Ends the work when it is set.
-            most: Processes to use at most.
 
         Raises:
             RunStoppedError: It was stopped.
@@ -258,8 +262,11 @@ class Crew:
             with pulling:
                 return None if stopped.is_set() or ended.is_set() else next(source, None)
 
-        def serve() -> None:
+        def serve(place: int) -> None:
             process: _Process | None = None
+            broken = False
+            if not self._enter(first=place == 0):
+                return
             try:
                 while (work := next_work()) is not None:
                     process = process or self._take()
@@ -271,16 +278,13 @@ class Crew:
                         break
                     work.answered(*answer)
             except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+                broken = True
                 failed.put(error)
                 ended.set()
-                if process is not None:
-                    process.close()
-                    process = None
             finally:
-                if process is not None:
-                    self._give(process)
+                self._leave(process, broken=broken)
 
-        threads = [threading.Thread(target=serve, daemon=True) for _ in range(min(cores(), most))]
+        threads = [threading.Thread(target=serve, args=(place,), daemon=True) for place in range(cores())]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -59,13 +59,17 @@ class _Worker:
         data: list[bytes] = []
         try:
             for plain in message["tensors"]:
-                listing = listing_of(plain)
                 try:
+                    listing = listing_of(plain)
                     result, extra = self._one(message, listing, runs)
                 except ValuesError as error:
                     result, extra = {"problem": str(error)}, b""
                 except MemoryError:
                     result, extra = {"problem": "there is not enough memory to count this"}, b""
+                except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                    # A file can say of a tensor what no tensor is: the others are counted all the same.
+                    problem = f"cannot be counted: {type(error).__name__}: {str(error)[:200]}"
+                    result, extra = {"problem": problem}, b""
                 results.append({"id": plain["id"], **result, "nbytes": len(extra)})
                 data.append(extra)
         except _StoppedError:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from paramtui.checkpoints.scan_crew import Stop, Work, cores, pieces
+from paramtui.checkpoints.scan_crew import Work, cores, pieces
 from paramtui.checkpoints.scan_messages import message_of
+from paramtui.core.countable import SMALL, is_plain, refusal, span_nbytes
 from paramtui.core.scan_work import COUNT, RANKS
+from paramtui.core.statistics import Measured, Statistics, statistics_from
 from paramtui.errors import ParamtuiError, RunStoppedError, ValuesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from paramtui.checkpoints.scan_crew import Crew
+    from paramtui.checkpoints.scan_crew import Crew, Stop
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.core.listing import Listing
     from paramtui.core.overlay import Overlay, State
     from paramtui.core.runs import ByteRuns
-    from paramtui.core.statistics import Measured, Statistics
     from paramtui.core.tally import Tally
-
-T = TypeVar("T")
 
 # Bytes of one tensor that one process counts at once.
 PART: Final = 64 << 20
 # Small tensors go together: so many bytes, so many of them.
 BATCH: Final = 8 << 20
+# Bytes of a tensor from which on it is counted in parts, whatever else there is to do.
+UNSPLIT: Final = 256 << 20
 MOST: Final = 40
 
 
@@ -69,13 +70,13 @@ class Scanner:
         stop: Stop,
     ) -> Measured:
         """See `Measurable.measure`; the bytes are those of a state."""
-        from paramtui.core.scan_reading import feed, feed_sample, refusal, tally_of
-        from paramtui.core.tally import SMALL
-
         reason = refusal(self._listing, tensor)
         if reason:
             raise ValuesError(reason)
+        sample = sample if is_plain(self._listing, tensor) else 0
         if sample or self._listing.numel(tensor) <= SMALL:
+            from paramtui.core.scan_reading import feed, feed_sample, tally_of
+
             tally = tally_of(self._listing, tensor)
             if sample:
                 return tally.measured(numel=feed_sample(self._listing, runs, tensor, tally, sample))
@@ -86,14 +87,15 @@ class Scanner:
 
             feed(self._listing, runs, tensor, tally, step)
             return tally.measured()
-        found: list[Measured | ValuesError] = []
+        found: list[Measured | ValuesError | Statistics] = []
         total = self._listing.nbytes[tensor]
         told = _Told(progress, total)
-        parts = self._parts(tensor, state, found.append, levels=True)
+        parts = self._parts(tensor, state, found.append, levels=True, most=BATCH)
         self._crew.work(parts, told.moved, stop)
         (result,) = found
         if isinstance(result, ValuesError):
             raise result
+        assert isinstance(result, Measured)  # noqa: S101  levels were asked for
         if exact and result.statistics.quantile_error:
             result = self._refined(tensor, state, result, told, stop)
         return result
@@ -130,7 +132,7 @@ class Scanner:
             told.again()
             works = (
                 Work({**message, "work": RANKS, "bounds": bounds}, files, answered)
-                for message, files in self._messages(tensor, state)
+                for message, files in self._messages(tensor, state, BATCH)
             )
             self._crew.work(works, told.moved, stop)
             if problems:
@@ -147,13 +149,11 @@ class Scanner:
         return "float32" if extra is not None and extra.quantizer is not None else self._listing.dtype[tensor]
 
     def _messages(
-        self, tensor: int, state: State
+        self, tensor: int, state: State, most: int
     ) -> Iterator[tuple[dict[str, Any], Callable[[], list[int]]]]:
-        """A work for each part of a tensor, without what is to be done."""
-        from paramtui.core.scan_reading import span_nbytes
-
+        """A work for each part of a tensor of more than `most` bytes, without what is to be done."""
         nbytes = span_nbytes(self._listing, tensor)
-        for part in pieces(nbytes, self._part_size(nbytes)) if nbytes > BATCH else [None]:
+        for part in pieces(nbytes, self._part_size(nbytes)) if nbytes > most else [None]:
             yield message_of(self._source, self.overlay, [tensor], state, part)
 
     @staticmethod
@@ -167,19 +167,19 @@ class Scanner:
         self,
         tensor: int,
         state: State,
-        found: Callable[[Measured | ValuesError], None],
+        found: Callable[[Measured | ValuesError | Statistics], None],
         *,
         levels: bool,
+        most: int,
     ) -> Iterator[Work]:
-        """Works that count one tensor; `found` is called once all are done."""
-        import numpy as np
+        """Works that count one tensor, in parts where it has more than `most` bytes.
 
-        from paramtui.core.levels import Levels, levels_from
-        from paramtui.core.scan_reading import tally_of
-        from paramtui.core.statistics import Measured, statistics_from
-        from paramtui.core.sums import Sums
-
-        messages = list(self._messages(tensor, state))
+        `found` is called once all are done.
+        """
+        messages = list(self._messages(tensor, state, most))
+        if len(messages) == 1:
+            yield self._work(*messages[0], lambda _, result: found(result), levels=levels)
+            return
         lock = threading.Lock()
         left = len(messages)
         problems: list[str] = []
@@ -187,16 +187,16 @@ class Scanner:
 
         def answered(message: dict[str, Any], data: bytes) -> None:
             nonlocal left
+            import numpy as np  # once there is something to add up: processes start meanwhile
+
+            from paramtui.core.scan_reading import tally_of
+            from paramtui.core.sums import Sums
+
             (result,) = message["results"]
             with lock:
                 left -= 1
                 if "problem" in result:
                     problems.append(result["problem"])
-                elif "statistics" in result:
-                    empty = np.empty(0)
-                    own = levels_from(data) if data else Levels(empty, empty, np.empty(0, np.int64))
-                    found(Measured(statistics_from(result["statistics"]), own))
-                    return
                 elif not problems:
                     if not whole:
                         whole.append(tally_of(self._listing, tensor))
@@ -229,12 +229,13 @@ class Scanner:
             alike.setdefault(self._key(tensor), []).append(tensor)
         first = [same[0] for same in alike.values()]
         aliases = {same[0]: same for same in alike.values()}
-        told = _Told(progress, sum(self._listing.nbytes[tensor] for tensor in first))
+        total = sum(self._listing.nbytes[tensor] for tensor in first)
+        told = _Told(progress, total)
+        # Adding parts up takes time: tensors are split only where a process would be left without work.
+        most = min(max(total // (4 * cores()), BATCH), UNSPLIT)
         again: list[tuple[int, Measured]] = []
 
         def one(tensor: int, result: Measured | ValuesError | Statistics) -> None:
-            from paramtui.core.statistics import Measured
-
             if isinstance(result, Measured):
                 if exact and result.statistics.quantile_error:
                     again.append((tensor, result))
@@ -243,11 +244,15 @@ class Scanner:
             for alias in aliases[tensor]:
                 found(alias, result)
 
-        self._crew.work(self._works(first, state, one, levels=exact), told.moved, stop)
+        self._crew.work(self._works(first, state, one, levels=exact, most=most), told.moved, stop)
         for tensor, result in again:
-            refined = self._refined(tensor, state, result, told, stop)
+            refined: Statistics | ValuesError
+            try:
+                refined = self._refined(tensor, state, result, told, stop).statistics
+            except ValuesError as error:
+                refined = error
             for alias in aliases[tensor]:
-                found(alias, refined.statistics)
+                found(alias, refined)
 
     def _key(self, tensor: int) -> object:
         if tensor in self._listing.extras or self._listing.location[tensor] < 0:
@@ -261,11 +266,10 @@ class Scanner:
         found: Callable[[int, Measured | ValuesError | Statistics], None],
         *,
         levels: bool,
+        most: int,
     ) -> Iterator[Work]:
-        """Large tensors in parts, small ones together."""
+        """Large tensors by themselves, small ones together."""
         from functools import partial
-
-        from paramtui.core.scan_reading import refusal, span_nbytes
 
         batch: list[int] = []
         held = 0
@@ -275,7 +279,7 @@ class Scanner:
                 found(tensor, ValuesError(reason))
                 continue
             if span_nbytes(self._listing, tensor) > BATCH:
-                yield from self._guarded(tensor, state, partial(found, tensor), levels=levels)
+                yield from self._guarded(tensor, state, partial(found, tensor), levels=levels, most=most)
                 continue
             batch.append(tensor)
             held += self._listing.nbytes[tensor]
@@ -286,10 +290,16 @@ class Scanner:
             yield from self._batch(batch, state, found, levels=levels)
 
     def _guarded(
-        self, tensor: int, state: State, found: Callable[[Measured | ValuesError], None], *, levels: bool
+        self,
+        tensor: int,
+        state: State,
+        found: Callable[[Measured | ValuesError | Statistics], None],
+        *,
+        levels: bool,
+        most: int,
     ) -> Iterator[Work]:
         try:
-            yield from self._parts(tensor, state, found, levels=levels)
+            yield from self._parts(tensor, state, found, levels=levels, most=most)
         except ParamtuiError as error:
             found(ValuesError(str(error)))
 
@@ -301,20 +311,6 @@ class Scanner:
         *,
         levels: bool,
     ) -> Iterator[Work]:
-        from paramtui.core.levels import levels_from
-        from paramtui.core.statistics import Measured, statistics_from
-
-        def answered(message: dict[str, Any], data: bytes) -> None:
-            at = 0
-            for result in message["results"]:
-                tensor, own = result["id"], data[at : at + result["nbytes"]]
-                at += result["nbytes"]
-                if "problem" in result:
-                    found(tensor, ValuesError(result["problem"]))
-                    continue
-                figures = statistics_from(result["statistics"])
-                found(tensor, Measured(figures, levels_from(own)) if own else figures)
-
         try:
             message, files = message_of(self._source, self.overlay, tensors, state, None)
         except ParamtuiError as error:
@@ -325,7 +321,35 @@ class Scanner:
             for tensor in tensors:
                 yield from self._batch([tensor], state, found, levels=levels)
             return
-        yield Work({**message, "work": COUNT, "levels": levels}, files, answered)
+        yield self._work(message, files, found, levels=levels)
+
+    @staticmethod
+    def _work(
+        message: dict[str, Any],
+        files: Callable[[], list[int]],
+        found: Callable[[int, Measured | ValuesError | Statistics], None],
+        *,
+        levels: bool,
+    ) -> Work:
+        """A work that counts whole tensors; `found` is called with each id and what came of it."""
+
+        def answered(message: dict[str, Any], data: bytes) -> None:
+            at = 0
+            for result in message["results"]:
+                tensor, own = result["id"], data[at : at + result["nbytes"]]
+                at += result["nbytes"]
+                if "problem" in result:
+                    found(tensor, ValuesError(result["problem"]))
+                    continue
+                figures = statistics_from(result["statistics"])
+                if levels:
+                    from paramtui.core.levels import levels_from
+
+                    found(tensor, Measured(figures, levels_from(own)))
+                else:
+                    found(tensor, figures)
+
+        return Work({**message, "work": COUNT, "levels": levels}, files, answered)
 
 
 class _Told:
@@ -347,49 +371,3 @@ class _Told:
             self._done += nbytes
             if self._progress is not None:
                 self._progress(min(self._done, self._total), self._total)
-
-
-async def measured(
-    scanner: Scanner,
-    runs: ByteRuns,
-    state: State,
-    tensor: int,
-    *,
-    gradient: bool,
-    exact: bool,
-    sample: int,
-    progress: Callable[[int, int], None] | None,
-) -> Measured:
-    """`Scanner.measure` in a thread; cancelling the task stops it."""
-    if gradient:
-        raise ValuesError("a checkpoint stores no gradients")
-    return await _stoppable(
-        lambda stop: scanner.measure(
-            tensor, runs, state, exact=exact, sample=sample, progress=progress, stop=stop
-        )
-    )
-
-
-async def scanned(
-    scanner: Scanner,
-    state: State,
-    tensors: Sequence[int],
-    found: Callable[[int, Statistics | ValuesError], None],
-    *,
-    exact: bool,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """`Scanner.scan` in a thread; cancelling the task stops it."""
-    await _stoppable(
-        lambda stop: scanner.scan(tensors, state, found, exact=exact, progress=progress, stop=stop)
-    )
-
-
-async def _stoppable(work: Callable[[Stop], T]) -> T:
-    import asyncio
-
-    stop = Stop()
-    try:
-        return await asyncio.to_thread(work, stop)
-    finally:
-        stop.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from paramtui.checkpoints.measuring import Measuring, MeasuringMixin
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from paramtui.core.listing import Listing
     from paramtui.core.overlay import Overlay
     from paramtui.core.source import Window
-    from paramtui.core.statistics import Measured, Statistics
 
 NO_GRADIENTS = "a checkpoint stores no gradients"
 
@@ -81,7 +81,7 @@ class MemoryRun:
         return None
 
 
-class CheckpointSource:
+class CheckpointSource(MeasuringMixin):
     """The `Reader` of a checkpoint file or directory.
 
     Attributes:
@@ -117,34 +117,9 @@ class CheckpointSource:
         self._scanner.overlay = overlay or self._scanner.overlay
         return self._scanner
 
-    async def measure(
-        self,
-        tensor: int,
-        *,
-        gradient: bool = False,
-        exact: bool = False,
-        sample: int = 0,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Measured:
-        """See `Measurable.measure`."""
-        from paramtui.checkpoints.scanning import measured
-
-        return await measured(
-            self.scanner(), self, {}, tensor, gradient=gradient, exact=exact, sample=sample, progress=progress
-        )
-
-    async def scan(
-        self,
-        tensors: Sequence[int],
-        found: Callable[[int, Statistics | ValuesError], None],
-        *,
-        exact: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        """See `Measurable.scan`."""
-        from paramtui.checkpoints.scanning import scanned
-
-        await scanned(self.scanner(), {}, tensors, found, exact=exact, progress=progress)
+    def measuring(self) -> Measuring:
+        """See `MeasuringMixin`."""
+        return Measuring(self.scanner(), self, {})
 
     def close(self) -> None:
         """Ends the processes that measure."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from paramtui.commands.grad import number_text
 from paramtui.core.bars import bars
 from paramtui.core.jsonable import jsonable
 from paramtui.core.ordering import natural_key
@@ -100,7 +101,7 @@ def _row(listing: Listing, tensor: int, found: Statistics | ValuesError, *, plai
     if not isinstance(found, Statistics):
         return (*facts, "", "", "", "", "", f"? {safe_text(str(found), 200)}")
     drawn = bars(found.histogram.counts, BARS, plain=plain) if found.histogram is not None else ""
-    figures = [number_text(getattr(found, name)) for name in ("mean", "std", "min", "max")]
+    figures = [_figure_text(getattr(found, name)) for name in ("mean", "std", "min", "max")]
     return (*facts, drawn, *figures, remarks(found))
 
 
@@ -120,11 +121,9 @@ def remarks(found: Statistics) -> str:
     return "  ".join(words)
 
 
-def number_text(number: float | None) -> str:
-    """Four digits; ``-`` where there is none."""
-    if number is None:
-        return "-"
-    return str(number) if isinstance(number, int) and abs(number) < 10**6 else f"{number:.4g}"
+def _figure_text(number: float | int | None) -> str:  # noqa: PYI041  whole ones are written otherwise
+    """As all figures; whole numbers that are not too long as they are."""
+    return str(number) if isinstance(number, int) and abs(number) < 10**6 else number_text(number)
 
 
 def _foot(tensors: Sequence[int], found: Found) -> Iterator[str]:

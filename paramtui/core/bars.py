@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BLOCKS = " ▁▂▃▄▅▆▇█"
-_LETTERS = " .:-=+*%#"
+BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+LETTERS: Final = " .:-=+*%#"
 
 
 def rebinned(counts: Sequence[int], bins: int) -> list[int]:
@@ -28,7 +28,7 @@ def bars(counts: Sequence[int], width: int, *, plain: bool) -> str:
         width: Most cells.
         plain: Whether there is only ASCII.
     """
-    letters = _LETTERS if plain else _BLOCKS
+    letters = LETTERS if plain else BLOCKS
     found = rebinned(counts, width)
     most = max(found, default=0)
     steps = len(letters) - 1

@@ -60,6 +60,13 @@ class RankCounts:
                 real = np.abs(part.astype(np.complex128)) if part.dtype.kind == "c" else part
             self._add(real)
 
+    def add_zeros(self, count: int) -> None:
+        """Counts zeros that are stored nowhere."""
+        place = int(np.searchsorted(self._low, 0.0, "right")) - 1
+        if place >= 0 and self._high[place] >= 0:
+            zero = int(_ordered(np.zeros(1))[0]) - int(self._first[place])
+            self.table[place * _BINS + (zero >> self._shift[place])] += count
+
     def _add(self, real: npt.NDArray[Any]) -> None:
         # Most numbers lie in no interval: few are made wide.
         near = np.zeros(real.size, bool)

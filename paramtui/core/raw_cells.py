@@ -6,9 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.core.addresses import strided_set
-from paramtui.core.decoding import decode
 from paramtui.core.dtypes import ITEMSIZE
-from paramtui.core.windows import cell_starts, gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,12 +50,16 @@ def split_picks(picks: Sequence[Sequence[int]], limit: int = PIECE) -> Iterator[
 
 def raw_cells(runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]]) -> npt.NDArray[np.uint8]:
     """Bytes of the cells at the crossings of `picks`, as stored: array [cells, itemsize]."""
+    from paramtui.core.windows import gather  # NumPy, which questions about memory alone do without
+
     begins, length = cell_begins(geometry, picks)
     return gather(runs, geometry.location, begins, length).reshape(-1, ITEMSIZE[geometry.dtype])
 
 
 def cell_begins(geometry: Geometry, picks: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], int]:
     """Bytes of the location where contiguous pieces of some cells begin, and the pieces' length in bytes."""
+    from paramtui.core.windows import cell_starts
+
     itemsize = ITEMSIZE[geometry.dtype]
     starts, run = cell_starts(geometry.stride, picks)
     return geometry.begin + starts * itemsize, run * itemsize
@@ -71,6 +73,8 @@ def raw_pieces(runs: ByteRuns, geometry: Geometry) -> Iterator[npt.NDArray[np.ui
 
 def number_pieces(runs: ByteRuns, geometry: Geometry) -> Iterator[npt.NDArray[Any]]:
     """All numbers of a strided tensor in row-major order; see `Window.values` for types."""
+    from paramtui.core.decoding import decode
+
     swap = geometry.location >= 0 and runs.big_endian(geometry.location)
     for raw in raw_pieces(runs, geometry):
         yield decode(raw, geometry.dtype, big_endian=swap)

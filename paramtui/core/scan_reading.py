@@ -7,21 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from paramtui.core.copies import row_major
+from paramtui.core.countable import RAGGED, SMALL, in_order, is_plain, refusal, span_nbytes
 from paramtui.core.decoding import decode
-from paramtui.core.dtypes import ITEMSIZE, PACKED
+from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.flat_cells import flat_bytes
-from paramtui.core.raw_cells import (
-    claims_too_much,
-    fills_its_span,
-    overlaps_itself,
-    raw_pieces,
-    span,
-    split_picks,
-)
+from paramtui.core.raw_cells import raw_pieces, split_picks
 from paramtui.core.runs import FillingRuns
-from paramtui.core.sparse import MAX_STORED, coordinates
-from paramtui.core.tally import SMALL, Tally
+from paramtui.core.sparse import coordinates
+from paramtui.core.tally import Tally
 from paramtui.core.windows import read_window, whole_part
 from paramtui.errors import ValuesError
 
@@ -40,7 +33,6 @@ CHUNK: Final = 1 << 20
 RUN: Final = 1024
 # Components of a nested tensor that are read at once.
 ROWS: Final = 64
-_RAGGED: Final = ("nested", "jagged")
 
 
 class Adds(Protocol):
@@ -49,47 +41,8 @@ class Adds(Protocol):
     def add(self, numbers: npt.NDArray[Any]) -> None:
         """Takes decoded numbers."""
 
-
-def refusal(listing: Listing, tensor: int) -> str:
-    """Why the numbers of a tensor cannot be gone through; empty where they can."""
-    extra = listing.extras.get(tensor)
-    if extra is not None:
-        if extra.problem:
-            return extra.problem
-        if extra.layout == "wrapper":
-            return "its numbers lie in the tensors below it"
-        if extra.layout in ("meta", "uninitialized"):
-            return "has no numbers"
-        if extra.layout is not None:
-            stored = max((prod(part.shape) for part in extra.parts.values()), default=0)
-            if extra.layout not in _RAGGED and stored > MAX_STORED:
-                return f"a sparse tensor with {stored:,} stored elements is too large to count"
-            return ""
-    if listing.location[tensor] < 0 and listing.numel(tensor):
-        return "has no numbers of its own"
-    if (
-        listing.numel(tensor)
-        and listing.dtype[tensor] not in PACKED
-        and claims_too_much(listing.geometry(tensor))
-    ):
-        return f"claims {listing.numel(tensor):,} elements, far more than its memory has"
-    return ""
-
-
-def is_plain(listing: Listing, tensor: int) -> bool:
-    """Whether a tensor's elements are counted as they are stored."""
-    extra = listing.extras.get(tensor)
-    if extra is None:
-        return True
-    return extra.layout is None and extra.quantizer is None and not extra.neg
-
-
-def span_nbytes(listing: Listing, tensor: int) -> int:
-    """Bytes of a tensor that fills all between its first and its last byte, in any order; else 0."""
-    if not is_plain(listing, tensor) or not listing.numel(tensor) or listing.dtype[tensor] in PACKED:
-        return 0
-    place = listing.geometry(tensor)
-    return span(place) if fills_its_span(place) and not overlaps_itself(place) else 0
+    def add_zeros(self, count: int) -> None:
+        """Takes numbers that are zero and stored nowhere, as of a sparse tensor."""
 
 
 def tally_of(listing: Listing, tensor: int) -> Tally:
@@ -99,7 +52,7 @@ def tally_of(listing: Listing, tensor: int) -> Tally:
     if extra is not None:
         if extra.quantizer is not None:
             dtype = "float32"
-        elif extra.layout in _RAGGED or extra.layout is not None:
+        elif extra.layout in RAGGED or extra.layout is not None:
             patterns = False
         patterns = patterns and not extra.neg
     return Tally(dtype, small=listing.numel(tensor) <= SMALL, patterns=patterns)
@@ -136,7 +89,7 @@ def feed(
     extra = listing.extras.get(tensor)
     if nbytes:
         _feed_span(listing, runs, tensor, into, step, part or (0, nbytes))
-    elif extra is not None and extra.layout in _RAGGED:
+    elif extra is not None and extra.layout in RAGGED:
         _feed_ragged(listing, runs, tensor, into, step)
     elif extra is not None and extra.layout is not None:
         _feed_sparse(extra, listing, runs, tensor, into, step)
@@ -224,32 +177,25 @@ def _feed_sparse(
         (np.logical_or if values.dtype == np.bool_ else np.add).at(summed, back, values)
         values = summed
     into.add(values)
-    if isinstance(into, Tally):
-        into.add_zeros(prod(sizes) - values.size)
-    elif prod(sizes) > values.size:
-        zeros = prod(sizes) - values.size
-        into.add(np.broadcast_to(np.zeros(1, values.dtype), (min(zeros, 1 << 24),)))
+    into.add_zeros(prod(sizes) - values.size)
 
 
-def ordered_pieces(
-    listing: Listing, runs: ByteRuns, tensor: int, part: tuple[int, int] | None = None
-) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+def ordered_pieces(listing: Listing, runs: ByteRuns, tensor: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     """The numbers in row-major order: place of the first one, and a flat array ([n, 2] of pairs).
 
     Args:
         listing: What has the tensor.
         runs: Its bytes.
         tensor: Its id.
-        part: First place and the one after the last; of `in_order` tensors alone.
     """
     sizes = tuple(size or 0 for size in listing.shape[tensor])
     if in_order(listing, tensor):
         place = listing.geometry(tensor)
         size = ITEMSIZE[place.dtype]
         swap = size > 1 and runs.big_endian(place.location)
-        first, last = part or (0, prod(sizes))
-        for at in range(first, last, CHUNK // size):
-            count = min(CHUNK // size, last - at)
+        total = prod(sizes)
+        for at in range(0, total, CHUNK // size):
+            count = min(CHUNK // size, total - at)
             raw = np.frombuffer(runs.read(place.location, place.begin + at * size, count * size), np.uint8)
             yield at, decode(raw.reshape(-1, size), place.dtype, big_endian=swap)
         return
@@ -260,16 +206,6 @@ def ordered_pieces(
             raise ValuesError("these numbers make no grid")
         yield at, values.reshape(-1)
         at += values.size
-
-
-def in_order(listing: Listing, tensor: int) -> bool:
-    """Whether a tensor's elements are read as they lie, in row-major order."""
-    return (
-        is_plain(listing, tensor)
-        and listing.dtype[tensor] not in PACKED
-        and bool(listing.numel(tensor))
-        and row_major(listing.geometry(tensor))
-    )
 
 
 def feed_sample(listing: Listing, runs: ByteRuns, tensor: int, tally: Tally, sample: int) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paramtui.core.geometry import MAX_STORED
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from paramtui.core.geometry import Extra, Geometry, Shape
 
-# Stored elements that are read whole to answer one window.
-MAX_STORED = 50_000_000
 MAX_CELLS = 1 << 26
 
 

@@ -111,13 +111,16 @@ def unit_of(largest: float) -> int:
     return -_UNIT if 0 < largest < 2.0**-_FAR else 0
 
 
-def add_sums(sums: Sums, finite: npt.NDArray[Any], wide: npt.NDArray[np.float64]) -> None:
+def add_sums(
+    sums: Sums, finite: npt.NDArray[Any], wide: npt.NDArray[np.float64], spare: npt.NDArray[np.float64]
+) -> None:
     """Sums finite numbers up.
 
     Args:
         sums: Without any finite number yet.
         finite: The numbers, one or more.
         wide: The same in float64; overwritten.
+        spare: As many numbers to be overwritten.
     """
     count = sums.count = finite.size
     low, high = finite.min().item(), finite.max().item()
@@ -127,14 +130,13 @@ def add_sums(sums: Sums, finite: npt.NDArray[Any], wide: npt.NDArray[np.float64]
         np.ldexp(wide, -sums.unit, out=wide)
     total = float(wide.sum())
     sums.mean = total / count
-    wide -= sums.mean
-    sums.squares = float(np.dot(wide, wide))
     if low >= 0 or high <= 0:
         sums.l1 = abs(total)
-        return
-    wide += sums.mean
-    np.abs(wide, out=wide)
-    sums.l1 = float(wide.sum())
+    else:
+        np.abs(wide, out=spare)
+        sums.l1 = float(spare.sum())
+    wide -= sums.mean
+    sums.squares = float(np.dot(wide, wide))
 
 
 def finished(sums: Sums, levels: Levels, dtype: str, *, sampled: int = 0) -> Statistics:

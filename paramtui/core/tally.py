@@ -20,8 +20,6 @@ from paramtui.core.sums import Sums, add_sums, finished, smallest_normal
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Numbers of which every one can be a level of its own.
-SMALL: Final = 1 << 16
 _TABLE: Final = 1 << 16
 # Elements that are worked on at once: what they need stays in the cache of a core.
 PIECE: Final = 1 << 18
@@ -65,6 +63,7 @@ class Tally:
         self.sums = Sums()
         self._kept: list[npt.NDArray[np.float64]] | None = [] if small and not self.patterns else None
         self._wide: npt.NDArray[np.float64] = np.empty(0)
+        self._spare: npt.NDArray[np.float64] = np.empty(0)
 
     def add_raw(self, raw: npt.NDArray[np.uint8]) -> None:
         """Adds elements as stored, little-endian: flat bytes. For types of which patterns are counted."""
@@ -138,7 +137,7 @@ class Tally:
     def _float64(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Numbers in a buffer that is used again: fresh memory each time costs more than the sums."""
         if numbers.size > len(self._wide):
-            self._wide = np.empty(numbers.size)
+            self._wide, self._spare = np.empty(numbers.size), np.empty(numbers.size)
         wide = self._wide[: numbers.size]
         np.copyto(wide, numbers)
         return wide
@@ -147,7 +146,7 @@ class Tally:
         if finite.size:
             if self._kept is not None:
                 self._kept.append(wide.copy())
-            add_sums(sums, finite, wide)
+            add_sums(sums, finite, wide, self._spare[: wide.size])
         self.sums.add(sums)
 
     # Levels of wide types
@@ -161,7 +160,7 @@ class Tally:
         numbers = np.ascontiguousarray(numbers)
         step = size // 2
         upper = numbers.view(np.uint16)[step - 1 :: step]
-        counts: npt.NDArray[np.int64] = np.bincount(np.ascontiguousarray(upper), minlength=_TABLE)
+        counts: npt.NDArray[np.int64] = np.bincount(upper, minlength=_TABLE)
         if counts[0] or counts[_NEGATIVE]:
             bits = numbers.view(np.uint32 if size == 4 else np.uint64)
             counts[0] -= int(np.count_nonzero(bits == 0))

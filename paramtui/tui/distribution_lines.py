@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
+from paramtui.core.bars import BLOCKS, LETTERS
 from paramtui.core.statistics import QUANTILES
 from paramtui.tui.initialise_lines import figure
 from paramtui.tui.widgets.strips import fit
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from paramtui.core.statistics import Measured, Statistics
     from paramtui.tui.value_axis import ValueAxis
 
-_BLOCKS: Final = " ▁▂▃▄▅▆▇█"
-_LETTERS: Final = " .:-=+*%#"
 STEPS: Final = 8
 # From so many lines on, figures stand below the bars; with fewer, beside them where these columns are there.
 TALL: Final = 12
@@ -90,7 +89,7 @@ def bar_rows(counts: Sequence[float], rows: int, *, log: bool, plain: bool) -> l
         log: Whether heights go by the logarithm of one more than the count.
         plain: Whether there is only ASCII.
     """
-    letters = _LETTERS if plain else _BLOCKS
+    letters = LETTERS if plain else BLOCKS
     sizes = [log1p(count) if log else count for count in counts]
     most = max(sizes, default=0.0)
     steps = [max(1, round(size / most * rows * STEPS)) if size > 0 else 0 for size in sizes]

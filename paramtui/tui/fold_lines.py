@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from rich.text import Text
 
+from paramtui.core.bars import BLOCKS
 from paramtui.core.text import safe_text
 from paramtui.tui.fold_rows import fold_label
 from paramtui.tui.opened import label
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = "·"
 BAD: Final = "!"
-STEPS: Final = "▁▂▃▄▅▆▇█"
+STEPS: Final = BLOCKS[1:]
 MAX_MARKS: Final = 32
 MAX_NAMES: Final = 24
 MAX_FOLDS: Final = 4

@@ -221,10 +221,12 @@ def _facts(opened: Opened, row: int, look: RowLook, room: int, name: int) -> str
     gradient = gradient_facts(opened, row, opened.view.last(row)) if opened.gradients.any else ("", "")
     while kept:
         own = [column for column in FACTS if column in kept]
-        texts = found[: len(own)]
         if opened.tree.tensor[row] < 0 and len(found) > len(own):
-            texts = found[len(found) - len(own) :]
-        shown = dict(zip(own, [*texts, *[""] * (len(own) - len(texts))], strict=True))
+            # Of a block the sums are what matters: they stand in the last columns.
+            shown = dict(zip(own, found[len(found) - len(own) :], strict=True))
+        else:
+            by_name = dict(zip(FACTS, found, strict=False))
+            shown = {column: by_name.get(column, "") for column in own}
         shown |= dict(zip(GRADIENT_FACTS, gradient, strict=True))
         order = [column for column in (*FACTS, *GRADIENT_FACTS) if column in kept]
         tail = _columns([shown[column] for column in order], [columns[column] for column in order]).lstrip()

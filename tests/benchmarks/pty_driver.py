@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -27,9 +28,9 @@ class Driver:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         environment = {name: value for name, value in ENVIRONMENT.items() if name != "NO_COLOR"}
         environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "SSH_CONNECTION": "bench"}
-        environment["XDG_STATE_HOME"] = (
-            tempfile.gettempdir()
-        )  # the targets of benchmarks are nobody's recent ones
+        # The targets of benchmarks are nobody's recent ones, and what was found in them is found again.
+        self._home = tempfile.mkdtemp(prefix="paramtui-benchmark-")
+        environment |= {"XDG_STATE_HOME": self._home, "XDG_CACHE_HOME": self._home}
         self.start = time.perf_counter()
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment
@@ -74,6 +75,18 @@ class Driver:
             raise SystemExit(f"nothing was painted after {keys!r}")
         return time.perf_counter() - start
 
+    def latency_until(self, keys: str, text: bytes) -> float:
+        """Seconds from a key to a text that only what it paints holds."""
+        start = time.perf_counter()
+        self.press(keys)
+        seen = b""
+        while text not in seen:
+            data = self.read(PATIENCE)
+            if not data:
+                raise SystemExit(f"{text!r} was not painted after {keys!r}")
+            seen = seen[-len(text) :] + data
+        return time.perf_counter() - start
+
     def peak_mib(self) -> float:
         """Largest resident memory so far; on systems without /proc the present one."""
         try:
@@ -92,6 +105,7 @@ class Driver:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         os.close(self.master)
+        shutil.rmtree(self._home, ignore_errors=True)
 
 
 def python(*words: str) -> tuple[str, ...]:

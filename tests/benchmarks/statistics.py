@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
+from tests.benchmarks.pty_driver import Driver, python
+from tests.benchmarks.screen import DOWN, HOME, verdict
 from tests.benchmarks.timing import ENVIRONMENT, run
 
 PYTHON = sys.executable
@@ -60,6 +63,16 @@ print(json.dumps(out))
 """
 
 
+# Many views of one storage, each of other elements: hours of counting that stay in the page cache.
+VIEWS = """
+import sys, torch
+torch.manual_seed(0)
+numbers = (0.02 * torch.randn(1 << 26)).bfloat16()
+count = len(numbers) - 2000
+torch.save({f"layers.{n}.weight": numbers[n : n + count] for n in range(2000)}, sys.argv[1])
+"""
+
+
 def command(path: Path, *options: str) -> tuple[str, ...]:
     """Our command."""
     return (PYTHON, "-m", "paramtui", "stats", str(path), "--json", *options)
@@ -76,10 +89,13 @@ def peak_mib(words: tuple[str, ...]) -> float:
 
 
 def _children(pid: int) -> list[int]:
-    try:
-        found = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
+    """All processes below one, whichever of its threads has started them."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(word) for word in task.read_text().split()]
+        except OSError:
+            continue
     return found + [below for child in found for below in _children(child)]
 
 
@@ -111,8 +127,83 @@ def differences(path: Path) -> str:
     return f"largest relative difference {worst:.1e}, counts equal: {counts}, quantiles equal: {quantiles}"
 
 
+def _ticks(pids: list[int]) -> int:
+    """Processor time of processes, in ticks of 10 ms; of those that are gone none."""
+    total = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there, and not only waits for its end to be noted."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _scanning(path: Path) -> tuple[Driver, list[int]]:
+    """The screen while it looks at all tensors, and the processes that count."""
+    driver = Driver(*python("-m", "paramtui", str(path)))
+    driver.until(b"clean")
+    driver.press("+")
+    driver.drain(0.5)
+    driver.press("I")
+    driver.until(b"esc stops")
+    return driver, _children(driver.process.pid)
+
+
+def keys_during_a_scan(path: Path) -> None:
+    """Keys while all tensors are looked at, and what is left after esc, ctrl+c and kill -9."""
+    driver, workers = _scanning(path)
+    try:
+        found = []
+        for _ in range(150):
+            time.sleep(0.04)
+            driver.drain(0.0)
+            # Only a row of the tree has the sign of the cursor.
+            found.append(driver.latency_until(DOWN, b">"))
+        late, worst = quantiles(found, n=20)[-1] * 1000, max(found) * 1000
+        print(
+            f"key to paint while {len(workers)} processes count: 95th percentile {late:.1f} ms"
+            f" {verdict(late, 50)}, worst {worst:.1f} ms {verdict(worst, 150)}",
+            flush=True,
+        )
+        # On a block, where nothing else is counted.
+        driver.press(HOME)
+        driver.drain(0.5)
+        driver.press("\x1b")
+        time.sleep(0.1)
+        before = _ticks(workers)
+        time.sleep(1)
+        spent = 10 * (_ticks(workers) - before)
+        print(f"  processor time from 0.1 s to 1.1 s after esc: {spent} ms {verdict(spent, 10)}", flush=True)
+    finally:
+        driver.close()
+    for name, end in (("ctrl+c", None), ("kill -9", signal.SIGKILL)):
+        driver, workers = _scanning(path)
+        try:
+            if end is None:
+                driver.press("\x03")
+            else:
+                driver.process.send_signal(end)
+            driver.process.wait(10)
+            deadline = time.perf_counter() + 1
+            while time.perf_counter() < deadline and any(map(_runs, workers)):
+                time.sleep(0.01)
+            left = sum(map(_runs, workers))
+            print(f"  processes left 1 s after {name} at most: {left} {verdict(left, 0)}", flush=True)
+        finally:
+            driver.close()
+
+
 def main(directory: Path) -> None:
-    """Prints a line for each dtype."""
+    """Prints a line for each dtype, then what keys do while numbers are counted."""
     for dtype, (promised, aim) in PROMISED.items():
         path = directory / f"statistics-{dtype}.safetensors"
         if not path.exists():
@@ -137,6 +228,11 @@ def main(directory: Path) -> None:
             kept = "kept" if memory <= LIMIT_MIB else "BROKEN"
             print(f"  {memory:.0f} MiB in all processes (promised: at most {LIMIT_MIB}: {kept})", flush=True)
         print(f"  {differences(path)}", flush=True)
+    if sys.platform == "linux":
+        views = directory / "views.pt"
+        if not views.exists():
+            subprocess.run([PYTHON, "-c", VIEWS, str(views)], check=True)
+        keys_during_a_scan(views)
 
 
 if __name__ == "__main__":

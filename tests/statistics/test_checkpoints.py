@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 
 from paramtui.checkpoints import scanning
 from paramtui.checkpoints.registry import open_checkpoint
-from paramtui.checkpoints.scan_crew import cores
+from paramtui.checkpoints.scan_messages import message_of
 from paramtui.core.edits import SetCells
 from paramtui.core.levels import spread
 from paramtui.core.statistics import QUANTILES, Statistics
 from paramtui.editable import EditableCheckpoint
-from paramtui.errors import ValuesError
+from paramtui.errors import EngineError, ValuesError
 from tests.statistics.against_torch import check_against_torch
 
 FLOATS = [
@@ -213,9 +213,58 @@ async def test_cancelling_ends_the_work(tmp_path: Path) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    # Another scan finds free processes at once, and a closed source leaves none behind.
+    assert seen[-1] < 200 << 20
+    # Another scan is not disturbed by the wish to stop the first.
     found: dict[int, Statistics | ValuesError] = {}
     await source.scan([0], found.__setitem__)
     assert exact_of(found[0]).zero == 200 << 20
     source.close()
-    assert cores() >= 1
+
+
+async def test_zeros_that_a_sparse_tensor_does_not_store_count_among_exact_quantiles(tmp_path: Path) -> None:
+    count = 1000
+    places = torch.arange(0, 40_000_000, 40_000)[None, :count]
+    values = torch.linspace(-2, 3, count, dtype=torch.float64)
+    torch.save({"w": torch.sparse_coo_tensor(places, values, (40_000_000,))}, tmp_path / "m.pt")
+    found = exact_of((await figures(tmp_path / "m.pt", exact=True))["w"])
+    assert (found.numel, found.zero) == (40_000_000, 40_000_000 - count + int((values == 0).sum()))
+    # So few are not zero that all quantiles are zeros.
+    assert found.quantiles == (0.0,) * len(QUANTILES)
+    assert found.quantile_error == 0
+    assert found.l1 == pytest.approx(values.abs().sum().item(), rel=1e-12)
+
+
+async def test_ranks_are_found_again_where_zeros_lie_between_two_numbers(tmp_path: Path) -> None:
+    # Half of all are stored: the median lies at the zeros, other quantiles among wide levels.
+    generator = torch.Generator().manual_seed(2)
+    places = torch.randperm(400_000, generator=generator)[None, :200_000]
+    values = torch.randn(200_000, dtype=torch.float64, generator=generator)
+    sparse = torch.sparse_coo_tensor(places, values, (400_000,))
+    torch.save({"w": sparse}, tmp_path / "m.pt")
+    found = exact_of((await figures(tmp_path / "m.pt", exact=True))["w"])
+    assert found.quantiles == pytest.approx(np.quantile(sparse.to_dense().numpy(), QUANTILES), rel=1e-12)
+
+
+async def test_a_tensor_that_a_process_cannot_make_sense_of_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"a": torch.ones(100_000), "b": torch.ones(100_000)}, tmp_path / "m.pt")
+    told = message_of
+
+    def broken(*arguments: object) -> object:
+        message, files = told(*arguments)  # type: ignore[arg-type]
+        message["tensors"][0]["shape"] = ["x"]
+        return message, files
+
+    monkeypatch.setattr(scanning, "message_of", broken)
+    found = await figures(tmp_path / "m.pt")
+    assert isinstance(found["a"], ValuesError)
+    assert "cannot be counted" in str(found["a"])
+    check_against_torch(exact_of(found["b"]), torch.ones(100_000))
+
+
+async def test_a_process_that_dies_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"a": torch.ones(100_000)}, tmp_path / "m.pt")
+    monkeypatch.setattr("paramtui.checkpoints.scan_crew._START", "raise SystemExit(3)")
+    with pytest.raises(EngineError, match="a process that counts has ended"):
+        await figures(tmp_path / "m.pt")

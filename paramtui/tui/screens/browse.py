@@ -11,10 +11,8 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static
 
-from paramtui.core.text import safe_text
 from paramtui.tui.actions import bindings
-from paramtui.tui.opened import base_name, prepare
-from paramtui.tui.pages import counted
+from paramtui.tui.opened import prepare
 from paramtui.tui.screens.changing import ChangingMixin
 from paramtui.tui.screens.finding import FindingMixin
 from paramtui.tui.screens.folding import FoldingMixin, carry_folds
@@ -23,6 +21,7 @@ from paramtui.tui.screens.places import PlacesMixin
 from paramtui.tui.screens.running import RunningMixin
 from paramtui.tui.screens.scanning import ScanningMixin
 from paramtui.tui.screens.tying import TyingMixin
+from paramtui.tui.screens.waiting import WaitingMixin
 from paramtui.tui.widgets.distribution_pane import DistributionPane
 from paramtui.tui.widgets.gradient_pane import GradientPane
 from paramtui.tui.widgets.lines import KeyLine, TitleLine
@@ -31,8 +30,6 @@ from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
@@ -46,7 +43,6 @@ if TYPE_CHECKING:
 NARROW = 100
 SHORT = 30
 SMALLEST = (20, 5)
-OUTLINE_ROWS = 200
 # Seconds after which what is looked for in advance no longer hinders the first paint.
 EXPLORE = 0.3
 
@@ -60,6 +56,7 @@ class BrowseScreen(
     ScanningMixin,
     ChangingMixin,
     RunningMixin,
+    WaitingMixin,
     Screen[None],
 ):
     """Opens empty with a note; `open` or `fail` follows."""
@@ -80,7 +77,7 @@ class BrowseScreen(
     def compose(self) -> ComposeResult:
         """Title, note, tree and values, keys."""
         yield TitleLine(self._target)
-        yield Static(Text(self._opening()), id="note", markup=False)
+        yield Static(Text(self.opening_words()), id="note", markup=False)
         with Horizontal(id="panes"):
             yield TreePane()
             with Vertical(id="place"):
@@ -103,44 +100,10 @@ class BrowseScreen(
         """Values and gradient."""
         return [self.query_one("#values", ValuesPane), self.query_one(GradientPane)]
 
-    def _opening(self) -> str:
-        return f"opening {base_name(self._target)}…" if self._target else ""
-
     @property
     def opened(self) -> Opened | None:
         """What is shown, once it is there."""
         return self._opened
-
-    def wait_for(self, target: str) -> None:
-        """Says that another target is being opened; what was shown stays until it is there."""
-        self._target = target
-        self.query_one(TitleLine).wait_for(target)
-        if self._opened is None:
-            self.remove_class("-failed")
-            self.query_one("#note", Static).update(Text(self._opening()))
-
-    def outline(self, names: list[tuple[str, int]], painted: Callable[[], None]) -> None:
-        """First rows while the rest is read: labels, and how many tensors lie below each."""
-        if self._opened is None:
-            shown = [(safe_text(label), count) for label, count in names[:OUTLINE_ROWS]]
-            width = max((len(label) for label, _ in shown), default=0)
-            lines = [f"▸ {label.ljust(width)}  {counted(count, 'tensor')}" for label, count in shown]
-            self.query_one("#note", Static).update(Text("\n".join(lines), no_wrap=True))
-        self.call_after_refresh(painted)
-
-    def progress(self, words: str) -> None:
-        """Says how far the opening of a target is."""
-        self.query_one(TitleLine).progress(words)
-
-    def stopped(self, advice: str = "") -> None:
-        """Says that a target is not waited for any more."""
-        title = self.query_one(TitleLine)
-        title.progress("")
-        if self._opened is not None:
-            self.say(f"{base_name(self._target)} was not opened")
-        else:
-            self.add_class("-failed")
-            self.query_one("#note", Static).update(Text(f"stopped: {advice}o opens another target, q quits"))
 
     def open(self, opened: Opened, at: str | None = None, index: str | None = None) -> None:
         """Shows a target, from its first row or from one that is named, and there from an index."""
@@ -212,17 +175,6 @@ class BrowseScreen(
             if found:
                 tree.go_to_row(found[0])
         self._show_row(tree.row)
-
-    def fail(self, message: str, advice: str = "") -> None:
-        """Says why the target cannot be opened: in the tree's place, or below what is shown."""
-        if self._opened is not None:
-            self.query_one(TitleLine).open(self._opened)
-            self.say(message)
-            return
-        self.query_one(TitleLine).progress("")
-        self.add_class("-failed")
-        words = f"{safe_text(message, 2000)}\n\n{advice}o opens another target, q quits"
-        self.query_one("#note", Static).update(Text(words))
 
     def say(self, words: str) -> None:
         """A sentence in place of the keys, until the next key."""

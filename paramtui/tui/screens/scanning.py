@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from math import inf
 from typing import TYPE_CHECKING, Final
 
 from textual import work
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from paramtui.core.statistics import Statistics
+    from paramtui.core.tree import Tree
     from paramtui.tui.opened import Opened
 
     _Base = Screen[None]
@@ -34,6 +34,8 @@ else:
 TICK: Final = 0.2
 # Cells of the title for how far it is.
 ROOM: Final = 56
+# Figures that are taken at once.
+PIECE: Final = 2000
 
 
 class _Scan:
@@ -67,8 +69,12 @@ class ScanningMixin(_Base):
 
     _scan: _Scan | None = None
     _identity: str = ""
+    # Of which tree how many rows are marked.
+    _marked: tuple[Tree | None, int] = None, 0
     # By what was gone to a row last, and to which.
     _ranked: tuple[str, int] = "", -1
+    # Rows in order, by what they are ranked and of which revision of the figures.
+    _ranks: tuple[str, int, list[int]] = "", -1, []
 
     if TYPE_CHECKING:
 
@@ -133,12 +139,18 @@ class ScanningMixin(_Base):
             self.query_one(TitleLine).running(f"{scan.progress.line(ROOM)}  esc stops")
 
     def figures_changed(self) -> None:
-        """Draws what depends on figures."""
-        tree = self.query_one(TreePane)
-        tree.marks_changed()
-        self.query_one(DistributionPane).figures_changed()
-        for pane in self.query(PageView):
-            pane.row_changed(tree.row)
+        """Draws what depends on figures, where that has changed: keys are waiting meanwhile."""
+        opened, tree = self.opened, self.query_one(TreePane)
+        if opened is None:
+            return
+        if self._marked != (opened.tree, len(opened.figures.bad_rows)):
+            self._marked = opened.tree, len(opened.figures.bad_rows)
+            tree.marks_changed()
+        row = tree.row
+        if row >= 0 and opened.tree.is_block(row):
+            self.query_one(DistributionPane).figures_changed()
+            for pane in self.query(PageView):
+                pane.row_changed(row)
 
     def stop_scan(self) -> bool:
         """Stops looking; what was found stays. False if nothing runs."""
@@ -155,7 +167,8 @@ class ScanningMixin(_Base):
         return True
 
     def drop_scan(self) -> None:
-        """Looks no more: the target is gone."""
+        """Knows nothing any more: the target is gone."""
+        self._identity, self._ranked, self._ranks = "", ("", -1), ("", -1, [])
         if self._scan is not None:
             self._scan = None
             self.workers.cancel_group(self, "scan")
@@ -188,10 +201,13 @@ class ScanningMixin(_Base):
             return
         self._identity = identity
         changed = opened.editor.history.changed if opened.editor is not None else ()
-        for tensor, found in known.items():
+        for place, (tensor, found) in enumerate(known.items()):
+            if place % PIECE == PIECE - 1:
+                # Keys are answered between.
+                await asyncio.sleep(0)
             if tensor not in changed and opened.figures.of(tensor) is None:
                 opened.figures.add(tensor, found)
-        if known:
+        if known and self.opened is opened and self.query(TreePane):
             self.figures_changed()
 
     @work(group="keep")
@@ -238,7 +254,7 @@ class ScanningMixin(_Base):
         """Goes to the tensor with the largest magnitude, then to the next one down."""
         self._next(
             "largest",
-            lambda found: None if found.abs_max is None else -float(found.abs_max),
+            lambda found: None if found.abs_max is None else (-float(found.abs_max), 0.0),
             lambda found: f"largest magnitude {norm_text(float(found.abs_max or 0))}",
         )
 
@@ -255,29 +271,40 @@ class ScanningMixin(_Base):
     def _next(
         self,
         what: str,
-        key: Callable[[Statistics], float | tuple[float, float] | None],
+        key: Callable[[Statistics], tuple[float, float] | None],
         words: Callable[[Statistics], str],
     ) -> None:
         opened = self.opened
         if opened is None:
             return
-        ranked = []
-        for row in opened.figures.known_rows():
-            found = opened.figures.of(opened.tree.tensor[row])
-            rank = key(found) if found is not None else None
-            if found is not None and rank is not None:
-                ranked.append(((rank if isinstance(rank, tuple) else (rank, -inf)), row, found))
-        if not ranked:
+        rows = self._in_rank(opened, what, key)
+        if not rows:
             self._nothing(opened, "no figures are known")
             return
-        ranked.sort(key=lambda entry: entry[:2])
         tree = self.query_one(TreePane)
-        rows = [row for _, row, _ in ranked]
         # The first key goes to the first of all, wherever the cursor is.
         at = (rows.index(tree.row) + 1) % len(rows) if self._ranked == (what, tree.row) else 0
         self._ranked = what, rows[at]
         tree.go_to_row(rows[at])
-        self.say(f"{words(ranked[at][2])}   {at + 1} of {len(rows):,}{_unknown_words(opened)}")
+        found = opened.figures.of(opened.tree.tensor[rows[at]])
+        if found is not None:
+            self.say(f"{words(found)}   {at + 1:,} of {len(rows):,}{_unknown_words(opened)}")
+
+    def _in_rank(
+        self, opened: Opened, what: str, key: Callable[[Statistics], tuple[float, float] | None]
+    ) -> list[int]:
+        """Rows of what is known, in order; worked out anew once more is known."""
+        revision = opened.figures.revision
+        if self._ranks[:2] != (what, revision):
+            ranked = []
+            for row in opened.figures.known_rows():
+                found = opened.figures.of(opened.tree.tensor[row])
+                rank = key(found) if found is not None else None
+                if rank is not None:
+                    ranked.append((rank, row))
+            ranked.sort()
+            self._ranks = what, revision, [row for _, row in ranked]
+        return self._ranks[2]
 
     def _nothing(self, opened: Opened, words: str) -> None:
         self.say(f"{words}{_unknown_words(opened) or ': all tensors were looked at'}")
@@ -293,7 +320,7 @@ def summary(opened: Opened) -> str:
     figures = opened.figures
     rows = figures.known_rows()
     known = [found for row in rows if (found := figures.of(opened.tree.tensor[row])) is not None]
-    bad = [row for row in figures.bad_rows if row in set(rows)]
+    bad = sorted(set(rows).intersection(figures.bad_rows))
     parts = []
     if bad:
         first = safe_text(row_title(opened, bad[0]), 60)

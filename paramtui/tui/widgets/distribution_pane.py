@@ -125,7 +125,8 @@ class DistributionPane(Widget, can_focus=True):
         self._hidden = False
         self._lines = None
         if self._row > -2:
-            self._ask(REST if self._subject is not None else 0)
+            # Not at once: the rest of the screen is painted first.
+            self._ask(REST)
 
     def notify_style_update(self) -> None:
         """Draws with the colours of now."""
@@ -162,6 +163,8 @@ class DistributionPane(Widget, can_focus=True):
         try:
             for each in asked:
                 for how in maker.passes(each, refine=self._refine):
+                    if each in found and not (found[each].statistics.sampled or how.exact):
+                        break  # what was to be a sample turned out to be all
                     try:
                         found[each] = await self._measure(maker, each, how, several=len(asked) > 1)
                     except (ParamtuiError, MemoryError) as error:

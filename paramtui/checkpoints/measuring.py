@@ -1,0 +1,86 @@
+"""What a checkpoint can say of its numbers; what that takes is imported when it is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from paramtui.errors import ValuesError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paramtui.checkpoints.scan_crew import Stop
+    from paramtui.checkpoints.scanning import Scanner
+    from paramtui.core.overlay import State
+    from paramtui.core.runs import ByteRuns
+    from paramtui.core.statistics import Measured, Statistics
+
+T = TypeVar("T")
+
+
+class Measuring(NamedTuple):
+    """What measures, and the bytes as they are now.
+
+    Attributes:
+        scanner: Has the processes that count.
+        runs: The bytes.
+        state: Which of them were changed.
+    """
+
+    scanner: Scanner
+    runs: ByteRuns
+    state: State
+
+
+class MeasuringMixin:
+    """A `Measurable` of what `measuring` gives."""
+
+    def measuring(self) -> Measuring:
+        """What measures, and what there is now."""
+        raise NotImplementedError
+
+    async def measure(
+        self,
+        tensor: int,
+        *,
+        gradient: bool = False,
+        exact: bool = False,
+        sample: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Measured:
+        """See `Measurable.measure`."""
+        if gradient:
+            raise ValuesError("a checkpoint stores no gradients")
+        scanner, runs, state = self.measuring()
+        return await _stoppable(
+            lambda stop: scanner.measure(
+                tensor, runs, state, exact=exact, sample=sample, progress=progress, stop=stop
+            )
+        )
+
+    async def scan(
+        self,
+        tensors: Sequence[int],
+        found: Callable[[int, Statistics | ValuesError], None],
+        *,
+        exact: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """See `Measurable.scan`."""
+        scanner, _, state = self.measuring()
+        await _stoppable(
+            lambda stop: scanner.scan(tensors, state, found, exact=exact, progress=progress, stop=stop)
+        )
+
+
+async def _stoppable(work: Callable[[Stop], T]) -> T:
+    """Does something in a thread; cancelling the task stops it."""
+    import asyncio
+
+    from paramtui.checkpoints.scan_crew import Stop
+
+    stop = Stop()
+    try:
+        return await asyncio.to_thread(work, stop)
+    finally:
+        stop.set()

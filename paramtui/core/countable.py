@@ -1,0 +1,67 @@
+"""Which tensors can be counted, and how their bytes lie: told from a listing alone, without NumPy."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Final
+
+from paramtui.core.copies import row_major
+from paramtui.core.dtypes import PACKED
+from paramtui.core.geometry import MAX_STORED
+from paramtui.core.raw_cells import claims_too_much, fills_its_span, overlaps_itself, span
+
+if TYPE_CHECKING:
+    from paramtui.core.listing import Listing
+
+# Numbers of which every one can be a level of its own.
+SMALL: Final = 1 << 16
+RAGGED: Final = ("nested", "jagged")
+
+
+def refusal(listing: Listing, tensor: int) -> str:
+    """Why the numbers of a tensor cannot be gone through; empty where they can."""
+    extra = listing.extras.get(tensor)
+    if extra is not None:
+        if extra.problem:
+            return extra.problem
+        if extra.layout == "wrapper":
+            return "its numbers lie in the tensors below it"
+        if extra.layout in ("meta", "uninitialized"):
+            return "has no numbers"
+        if extra.layout is not None:
+            stored = max((prod(part.shape) for part in extra.parts.values()), default=0)
+            if extra.layout not in RAGGED and stored > MAX_STORED:
+                return f"a sparse tensor with {stored:,} stored elements is too large to count"
+            return ""
+    count = listing.numel(tensor)
+    if listing.location[tensor] < 0 and count:
+        return "has no numbers of its own"
+    if count and listing.dtype[tensor] not in PACKED and claims_too_much(listing.geometry(tensor)):
+        return f"claims {count:,} elements, far more than its memory has"
+    return ""
+
+
+def is_plain(listing: Listing, tensor: int) -> bool:
+    """Whether a tensor's elements are counted as they are stored."""
+    extra = listing.extras.get(tensor)
+    if extra is None:
+        return True
+    return extra.layout is None and extra.quantizer is None and not extra.neg
+
+
+def span_nbytes(listing: Listing, tensor: int) -> int:
+    """Bytes of a tensor that fills all between its first and its last byte, in any order; else 0."""
+    if not is_plain(listing, tensor) or not listing.numel(tensor) or listing.dtype[tensor] in PACKED:
+        return 0
+    place = listing.geometry(tensor)
+    return span(place) if fills_its_span(place) and not overlaps_itself(place) else 0
+
+
+def in_order(listing: Listing, tensor: int) -> bool:
+    """Whether a tensor's elements are read as they lie, in row-major order."""
+    return (
+        is_plain(listing, tensor)
+        and listing.dtype[tensor] not in PACKED
+        and bool(listing.numel(tensor))
+        and row_major(listing.geometry(tensor))
+    )
