@@ -318,3 +318,15 @@ async def test_without_colours_and_in_ansi_colours_the_bars_are_the_same(
                 await looker.press("f2")
                 assert lines(looker) == seen[-1]
     assert seen[0] == seen[1]
+
+
+async def test_bars_of_a_panel_that_fills_the_screen_have_their_colour(save: Save) -> None:
+    async with looking_at(save({"w": torch.randn(40, 50)}), size=(80, 24)) as looker:
+        await looker.press("enter", "3")
+        pane = looker.app.browser.query_one(DistributionPane)
+        await looker.until(lambda: pane.found and pane.settled)
+        colour = pane._style("weight").color
+        strips = [pane.render_line(y) for y in range(pane.size.height)]
+        bars = [segment for strip in strips for segment in strip if "█" in segment.text]
+        assert bars
+        assert all(segment.style is not None and segment.style.color == colour for segment in bars)

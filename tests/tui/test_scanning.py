@@ -101,4 +101,4 @@ async def test_keys_say_what_is_missing_before_anything_is_known(save: Save) -> 
         browser = looker.app.browser
         for key in ("exclamation_mark", "at", "number_sign"):
             await looker.press(key)
-            assert browser.said.endswith("4 tensors not looked at yet: I looks at all")
+            assert browser.said.endswith("4 not looked at yet: I looks at all")

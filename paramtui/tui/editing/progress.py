@@ -1,4 +1,4 @@
-"""How far a file is written, how fast, and how long it will take."""
+"""How far a file is written or read, how fast, and how long it will take."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ class Progress:
 
     Args:
         now: Seconds that only go forward.
+        end: What is said once all bytes are done.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, end: str = "flushing to the disk…") -> None:
         self._now = now
+        self._end = end
         self._began = now()
         self._last = (0, 0)
 
@@ -38,13 +40,15 @@ class Progress:
         if not total:
             return f"preparing… {waited:.0f} s"
         share = min(done / total, 1.0)
-        words = f"  {100 * share:3.0f}%  {bytes_text(done)} of {bytes_text(total)}"
+        parts = [f"{100 * share:3.0f}%", f"{bytes_text(done)} of {bytes_text(total)}"]
         if waited >= KNOWN and done:
             rate = done / waited
-            words += f"  {bytes_text(round(rate))}/s"
-            words += (
-                f"  {time_text((total - done) / rate)} left" if done < total else "  flushing to the disk…"
-            )
+            parts.append(f"{bytes_text(round(rate))}/s")
+            parts.append(f"{time_text((total - done) / rate)} left" if done < total else self._end)
+        # How many bytes matters least, then how fast.
+        while len(parts) > 1 and len("  ".join(parts)) > width:
+            del parts[1]
+        words = f"  {'  '.join(parts)}"
         room = width - len(words)
         if room < 8:
             return words.strip()[:width]

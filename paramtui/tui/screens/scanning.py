@@ -32,8 +32,9 @@ else:
 
 # Seconds between two looks at what has come.
 TICK: Final = 0.2
-# Cells of the title for how far it is.
+# Cells of the title for how far it is, and at least for the name of the target before it.
 ROOM: Final = 56
+NAME_ROOM: Final = 40
 # Figures that are taken at once.
 PIECE: Final = 2000
 
@@ -46,7 +47,7 @@ class _Scan:
 
         self.opened = opened
         self.tensors = tensors
-        self.progress = Progress()
+        self.progress = Progress(end="the last ones…")
         self.came: list[tuple[int, Statistics | ValuesError]] = []
         # Numbers that were changed meanwhile: what comes of them may be of before.
         self.changed: set[int] = set()
@@ -136,7 +137,8 @@ class ScanningMixin(_Base):
         if scan.take():
             self.figures_changed()
         if self._scan is scan and not getattr(self, "busy", ""):
-            self.query_one(TitleLine).running(f"{scan.progress.line(ROOM)}  esc stops")
+            room = min(ROOM, self.size.width - NAME_ROOM)
+            self.query_one(TitleLine).running(f"{scan.progress.line(room)}  esc stops")
 
     def figures_changed(self) -> None:
         """Draws what depends on figures, where that has changed: keys are waiting meanwhile."""
@@ -312,7 +314,7 @@ class ScanningMixin(_Base):
 
 def _unknown_words(opened: Opened) -> str:
     left = len(opened.figures.unknown())
-    return f"; {counted(left, 'tensor')} not looked at yet: I looks at all" if left else ""
+    return f"; {left:,} not looked at yet: I looks at all" if left else ""
 
 
 def summary(opened: Opened) -> str:

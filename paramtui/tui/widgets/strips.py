@@ -44,6 +44,9 @@ def wrapped(texts: list[Text], width: int, console: Console) -> list[Text]:
 
 def text_strip(text: Text, width: int, base: Style, console: Console) -> Strip:
     """A text of one line as a strip of `width` on the style of its widget."""
+    if text.style and not text.spans:
+        # Rich leaves the style of a whole text out where no part has one.
+        base += console.get_style(text.style)
     segments = [
         Segment(segment.text, base + segment.style if segment.style else base)
         for segment in text.render(console, end="")
