@@ -69,7 +69,9 @@ class FoldingMixin(_Base):
         opened = self.opened
         if opened is not None:
             await know_folds(opened)
-            self.query_one(TreePane).refresh()
+            # None where the screen is being left.
+            for tree in self.query(TreePane):
+                tree.refresh()
 
     @work(group="folds", exclusive=True)
     async def action_toggle_folds(self) -> None:
