@@ -82,7 +82,7 @@ def _run(words: list[str]) -> int:
     if command == "stats":
         from paramtui.counting import run_stats
 
-        return run_stats(options, lambda: cast("CheckpointSource", _open(options)), _write, _check_matches)
+        return run_stats(options, lambda: _open(options), _write, _check_matches)
     if command == "shared":
         return _shared(options)
     if command == "grad":

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from paramtui.errors import UsageError
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 if TYPE_CHECKING:
     import argparse
@@ -15,6 +13,7 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.commands.ls import Selection
     from paramtui.core.statistics import Statistics
+    from paramtui.engine.client import EngineSource
     from paramtui.errors import ValuesError
 
 T = TypeVar("T")
@@ -25,7 +24,7 @@ PAUSE: Final = 0.1
 
 def run_stats(
     options: argparse.Namespace,
-    opened: Callable[[], CheckpointSource],
+    opened: Callable[[], CheckpointSource | EngineSource],
     write: Callable[[Iterable[str]], None],
     check: Callable[[Selection, Sequence[str]], None],
 ) -> int:
@@ -36,25 +35,24 @@ def run_stats(
         opened: Opens the target.
         write: Writes text in pieces.
         check: Says that no name matches, where none does.
-
-    Raises:
-        UsageError: The target is a model.
     """
     from paramtui.core.model_target import model_target
 
-    if model_target(options.target) is not None:
-        raise UsageError("statistics of a model are not available yet", hint="save it, and name the file")
-    from paramtui.checkpoints.scan_crew import Crew
+    with contextlib.ExitStack() as held:
+        if model_target(options.target) is None:
+            from paramtui.checkpoints.scan_crew import Crew
 
-    # They start while the target is opened.
-    crew = Crew()
-    crew.start()
-    with contextlib.closing(crew):
-        source = opened()
+            # They start while the target is opened.
+            crew = Crew()
+            crew.start()
+            held.enter_context(contextlib.closing(crew))
+            source = opened()
+            cast("CheckpointSource", source).scanner(crew=crew)
+        else:
+            source = held.enter_context(contextlib.closing(cast("EngineSource", opened())))
         from paramtui.commands import ls, stats
         from paramtui.core.statistics import Statistics
 
-        source.scanner(crew=crew)
         listing = source.listing
         selection = ls.Selection(listing, options.patterns)
         check(selection, options.patterns)

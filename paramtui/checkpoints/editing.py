@@ -136,9 +136,9 @@ class CheckpointEditor(MeasuringMixin):
 
     async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
         """See `Searchable.copies`."""
-        from paramtui.core.copies import searched
+        from paramtui.core.background import in_thread
 
-        return await searched(self.find_copies, progress)
+        return await in_thread(lambda stop: self.find_copies(progress, stop), threading.Event())
 
     def measuring(self) -> Measuring:
         """See `MeasuringMixin`."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
+from paramtui.core.background import in_thread
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from paramtui.checkpoints.scan_crew import Stop
     from paramtui.checkpoints.scanning import Scanner
     from paramtui.core.overlay import State
     from paramtui.core.runs import ByteRuns
     from paramtui.core.statistics import Measured, Statistics
-
-T = TypeVar("T")
 
 
 class Measuring(NamedTuple):
@@ -52,10 +50,13 @@ class MeasuringMixin:
         if gradient:
             raise ValuesError("a checkpoint stores no gradients")
         scanner, runs, state = self.measuring()
-        return await _stoppable(
+        from paramtui.checkpoints.scan_crew import Stop
+
+        return await in_thread(
             lambda stop: scanner.measure(
                 tensor, runs, state, exact=exact, sample=sample, progress=progress, stop=stop
-            )
+            ),
+            Stop(),
         )
 
     async def scan(
@@ -68,19 +69,9 @@ class MeasuringMixin:
     ) -> None:
         """See `Measurable.scan`."""
         scanner, _, state = self.measuring()
-        await _stoppable(
-            lambda stop: scanner.scan(tensors, state, found, exact=exact, progress=progress, stop=stop)
+        from paramtui.checkpoints.scan_crew import Stop
+
+        await in_thread(
+            lambda stop: scanner.scan(tensors, state, found, exact=exact, progress=progress, stop=stop),
+            Stop(),
         )
-
-
-async def _stoppable(work: Callable[[Stop], T]) -> T:
-    """Does something in a thread; cancelling the task stops it."""
-    import asyncio
-
-    from paramtui.checkpoints.scan_crew import Stop
-
-    stop = Stop()
-    try:
-        return await asyncio.to_thread(work, stop)
-    finally:
-        stop.set()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.scan_crew import Work, cores, pieces
 from paramtui.checkpoints.scan_messages import message_of
-from paramtui.core.countable import SMALL, is_plain, refusal, span_nbytes
+from paramtui.core.countable import SMALL, alike, is_plain, refusal, span_nbytes
 from paramtui.core.scan_work import COUNT, RANKS
 from paramtui.core.statistics import Measured, Statistics, statistics_from
 from paramtui.errors import ParamtuiError, RunStoppedError, ValuesError
@@ -224,11 +224,8 @@ class Scanner:
         stop: Stop,
     ) -> None:
         """See `Measurable.scan`; the bytes are those of a state."""
-        alike: dict[object, list[int]] = {}
-        for tensor in tensors:
-            alike.setdefault(self._key(tensor), []).append(tensor)
-        first = [same[0] for same in alike.values()]
-        aliases = {same[0]: same for same in alike.values()}
+        aliases = {same[0]: same for same in alike(self._listing, tensors)}
+        first = list(aliases)
         total = sum(self._listing.nbytes[tensor] for tensor in first)
         told = _Told(progress, total)
         # Adding parts up takes time: tensors are split only where a process would be left without work.
@@ -253,11 +250,6 @@ class Scanner:
                 refined = error
             for alias in aliases[tensor]:
                 found(alias, refined)
-
-    def _key(self, tensor: int) -> object:
-        if tensor in self._listing.extras or self._listing.location[tensor] < 0:
-            return tensor
-        return self._listing.geometry(tensor)
 
     def _works(
         self,

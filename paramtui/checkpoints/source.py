@@ -165,6 +165,8 @@ class CheckpointSource(MeasuringMixin):
 
     async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
         """See `Searchable.copies`."""
-        from paramtui.core.copies import searched
+        from threading import Event
 
-        return await searched(self.find_copies, progress)
+        from paramtui.core.background import in_thread
+
+        return await in_thread(lambda stop: self.find_copies(progress, stop), Event())

@@ -111,21 +111,6 @@ def find_copies(
     return search(listing, lambda found: _RunPieces(listing, runs, found, stop, spare), progress)
 
 
-async def searched(
-    work: Callable[[Callable[[int, int], None] | None, Event], CopySearch],
-    progress: Callable[[int, int], None] | None,
-) -> CopySearch:
-    """Runs a search in a thread, which ends soon after the task is cancelled."""
-    import asyncio
-    from threading import Event
-
-    stop = Event()
-    try:
-        return await asyncio.to_thread(work, progress, stop)
-    finally:
-        stop.set()
-
-
 def search(
     listing: Listing,
     pieces_of: Callable[[Candidates], Pieces[P]],

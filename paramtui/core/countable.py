@@ -11,6 +11,8 @@ from paramtui.core.geometry import MAX_STORED
 from paramtui.core.raw_cells import claims_too_much, fills_its_span, overlaps_itself, span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from paramtui.core.listing import Listing
 
 # Numbers of which every one can be a level of its own.
@@ -65,3 +67,12 @@ def in_order(listing: Listing, tensor: int) -> bool:
         and bool(listing.numel(tensor))
         and row_major(listing.geometry(tensor))
     )
+
+
+def alike(listing: Listing, tensors: Iterable[int]) -> list[list[int]]:
+    """Tensors put together that are the same elements, as they are found: each lot is counted once."""
+    found: dict[object, list[int]] = {}
+    for tensor in tensors:
+        apart = tensor in listing.extras or listing.location[tensor] < 0
+        found.setdefault(tensor if apart else listing.geometry(tensor), []).append(tensor)
+    return list(found.values())

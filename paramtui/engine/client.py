@@ -11,6 +11,7 @@ from paramtui.core.plain import answer_from, window_from
 from paramtui.core.source import Outcome, Window
 from paramtui.engine.editing import EditingMixin, plain_picks
 from paramtui.engine.process import Engine
+from paramtui.engine.searching import SearchingMixin
 from paramtui.errors import ParamtuiError, ValuesError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _DOING: Final = {"apply": "changing numbers", "undo": "undoing", "redo": "doing it again"}
 
 
-class EngineSource(EditingMixin):
+class EngineSource(EditingMixin, SearchingMixin):
     """The source of a model that another process holds.
 
     Args:
@@ -48,7 +49,8 @@ class EngineSource(EditingMixin):
         self._journal: list[tuple[str, dict[str, object]]] = []
         self.history = History()
         self.environment: dict[str, str] = {}
-        self._searching = {}
+        self._told = {}
+        self._finds = {}
         self._engine, self._opening = self._begin()
 
     def _begin(self) -> tuple[Engine, Future[Message]]:
@@ -58,8 +60,9 @@ class EngineSource(EditingMixin):
     def _tell(self, engine: Engine, kind: str, words: str) -> None:
         # Of an engine that was given up, nobody wants to hear.
         if engine is getattr(self, "_engine", engine):
-            if kind == "progress":
-                self._progressed(words)
+            own = {"progress": self._progressed, "found": self._found}.get(kind)
+            if own is not None:
+                own(words)
                 return
             for told in self._listeners:
                 told(kind, words)
@@ -223,7 +226,8 @@ class EngineSource(EditingMixin):
         if again and not failed and [change.digest for change in self.history.done] != digests:
             # The code of the model or of an initialiser is another now.
             again += ", which gave other numbers than before"
-        return Outcome(self.gradients, self.listing, f"the model was built anew{again}{failed}")
+        every = tuple(range(len(self.listing)))
+        return Outcome(self.gradients, self.listing, f"the model was built anew{again}{failed}", every)
 
     def close(self) -> None:
         """See `Differentiable.close`."""

@@ -10,16 +10,15 @@ from paramtui.core.catalogue import catalogue_from
 from paramtui.core.editable import edit_reason
 from paramtui.core.edits import edit_from, plain_call, plain_edit
 from paramtui.core.file_names import free_name
-from paramtui.core.plain_copies import copies_from
 from paramtui.core.plain_edits import preview_from
 from paramtui.core.source import Outcome, Saved
+from paramtui.engine.searching import SAVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from paramtui.core.catalogue import Catalogue
-    from paramtui.core.copies import CopySearch
     from paramtui.core.edits import Call, Edit
     from paramtui.core.geometry import Shape
     from paramtui.core.history import History
@@ -34,9 +33,7 @@ class EditingMixin:
 
     history: History
     environment: dict[str, str]
-    _progress: Callable[[int, int], None] | None = None
-    _token = 0
-    _searching: dict[int, Callable[[int, int], None]]
+    _told: dict[int, Callable[[int, int], None]]
 
     if TYPE_CHECKING:
         listing: Listing
@@ -127,39 +124,18 @@ class EditingMixin:
 
     async def save(self, path: str, *, over: bool, progress: Callable[[int, int], None]) -> Saved:
         """See `Editor.save`."""
-        self._progress = progress
+        self._told[SAVE] = progress
         try:
             head, _ = await asyncio.wrap_future(self._ask_engine("save", path=path, over=over))
         finally:
-            self._progress = None
+            self._told.pop(SAVE, None)
         self.history.saved()
         paths, nbytes, said, durable = head["result"]
         return Saved(tuple(paths), nbytes, said, durable)
 
-    async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
-        """See `Searchable.copies`."""
-        token = self._token = self._token + 1
-        if progress is not None:
-            self._searching[token] = progress
-        try:
-            head, _ = await asyncio.wrap_future(self._ask_engine("copies", token=token))
-        except asyncio.CancelledError:
-            # It may still wait for its turn: to interrupt what runs could stop something else.
-            self._ask_engine("stop_copies", token=token)
-            raise
-        finally:
-            self._searching.pop(token, None)
-        return copies_from(head["result"])
-
     async def stop_saving(self) -> None:
         """See `Editor.stop_saving`."""
         await self.interrupt()
-
-    def _progressed(self, words: str) -> None:
-        done, total, *token = map(int, words.split())
-        told = self._searching.get(token[0]) if token else self._progress
-        if told is not None:
-            told(done, total)
 
 
 def plain_picks(picks: Sequence[Sequence[int]]) -> list[Any]:

@@ -193,7 +193,7 @@ class Engine:
             self.doing = str(head.get("words"))
             self._told("stage", self.doing)
             return
-        if head.get("event") in ("progress", "traceback"):
+        if head.get("event") in ("progress", "found", "traceback"):
             self._told(str(head["event"]), str(head.get("words")))
             return
         with self._lock:

@@ -16,15 +16,16 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.core.catalogue import plain_catalogue
 from paramtui.core.edits import call_from, edit_from
 from paramtui.core.model_target import ModelOptions, ModelTarget
-from paramtui.core.plain import gradient_lines, listing_lines, plain_window
+from paramtui.core.plain import gradient_lines, listing_lines
 from paramtui.core.plain_copies import plain_copies
 from paramtui.core.plain_edits import plain_preview, work_from
 from paramtui.engine.protocol import Channel, ChannelClosedError, plain_error
+from paramtui.engine.readings import STOP, Readings, Request, picks_from
 from paramtui.errors import EngineError, ParamtuiError, RunStoppedError, UserCodeError
 from paramtui.models.shield import begin, stop, stoppable, whole
 
@@ -43,14 +44,6 @@ _WHOLE: Final = frozenset({"apply", "undo", "redo", "preview", "save"})
 _CHANGING: Final = _WHOLE - {"save"}
 
 
-class _Job(NamedTuple):
-    """Something for the thread that runs the person's code."""
-
-    id: int
-    call: str
-    arguments: dict[str, Any]
-
-
 class Server:
     """Answers one client.
 
@@ -62,17 +55,12 @@ class Server:
     def __init__(self, channel: Channel, folder: str) -> None:
         self._channel = channel
         self._folder = folder
-        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._running = False
         self._host: ModuleHost | None = None
         self._found: Initializers | None = None
         self._process = os.getpid()
-        # Held while numbers are read; requests that came while they were being changed are put aside.
-        self._looking = threading.Lock()
-        self._changing = False
-        self._aside: list[_Job] = []
-        # Searches that are asked for or run, by the client's number.
-        self._searches: dict[int, threading.Event] = {}
+        self._readings = Readings(lambda: self._model, self._send)
         self._calls: dict[str, Callable[..., tuple[Any, bytes]]] = {
             "open": self._open,
             "backward": self._backward,
@@ -97,20 +85,8 @@ class Server:
         while True:
             with contextlib.suppress(KeyboardInterrupt):
                 job = self._jobs.get()
-                if job.call in _CHANGING:
-                    self._change(job)
-                else:
+                with self._readings.put_aside() if job.call in _CHANGING else contextlib.nullcontext():
                     self._do(job)
-
-    def _change(self, job: _Job) -> None:
-        with self._looking:
-            self._changing = True
-        self._do(job)
-        with self._looking:
-            self._changing = False
-            waiting, self._aside = self._aside, []
-        for request in waiting:
-            self._window(request)
 
     def _interrupted(self, _: int, frame: FrameType | None) -> None:
         if self._running:
@@ -118,7 +94,7 @@ class Server:
 
     # The thread that runs the person's code
 
-    def _do(self, job: _Job) -> None:
+    def _do(self, job: Request) -> None:
         begin()
         self._running = True
         error: ParamtuiError
@@ -220,7 +196,7 @@ class Server:
         return self._result(self._model.apply(edit_from(edit), without_undo=without_undo))
 
     def _preview(self, edit: dict[str, Any], tensor: int | None, picks: list[Any]) -> tuple[Any, bytes]:
-        return plain_preview(self._model.preview(edit_from(edit), tensor, _picks(picks)))
+        return plain_preview(self._model.preview(edit_from(edit), tensor, picks_from(picks)))
 
     def _save(self, path: str, *, over: bool) -> tuple[Any, bytes]:
         told = 0.0
@@ -239,9 +215,9 @@ class Server:
             self._tell("progress", f"{done} {total} {token}")
 
         try:
-            return plain_copies(self._model.copies(progress, self._searches[token])), b""
+            return plain_copies(self._model.copies(progress, self._readings.stop(token))), b""
         finally:
-            self._searches.pop(token, None)
+            self._readings.forget(token)
 
     def _initializers(self, files: list[str]) -> Available:
         """Those of a process without a model."""
@@ -278,45 +254,20 @@ class Server:
             except ChannelClosedError:
                 self._end()
             call, arguments = str(message.get("call")), message.get("arguments") or {}
-            if call == "copies":
-                self._searches[int(arguments["token"])] = threading.Event()
+            if "token" in arguments and call != STOP:
+                self._readings.expect(int(arguments["token"]))
             if call in self._calls:
-                self._jobs.put(_Job(int(message["id"]), call, arguments))
+                self._jobs.put(Request(int(message["id"]), call, arguments))
             elif call == "interrupt":
                 self._interrupt()
                 self._send({"id": message["id"], "result": self._running})
-            elif call == "stop_copies":
-                found = self._searches.get(int(arguments["token"]))
-                if found is not None:
-                    found.set()
-                self._send({"id": message["id"], "result": None})
-            elif call in ("window", "gradient_window"):
-                self._look(_Job(int(message["id"]), call, arguments))
+            else:
+                self._readings.take(Request(int(message["id"]), call, arguments))
 
     def _interrupt(self) -> None:
         main = threading.main_thread().ident
         if self._running and main is not None:
             signal.pthread_kill(main, signal.SIGINT)
-
-    def _look(self, request: _Job) -> None:
-        with self._looking:
-            if self._changing:
-                self._aside.append(request)
-            else:
-                self._window(request)
-
-    def _window(self, request: _Job) -> None:
-        number, call, arguments = request
-        try:
-            window = getattr(self._model, call)(int(arguments["tensor"]), _picks(arguments["picks"]))
-            plain, data = plain_window(window)
-        except ParamtuiError as error:
-            self._send({"id": number, "error": plain_error(error)})
-        except Exception as error:  # noqa: BLE001  the thread must live on
-            failed = EngineError(f"the numbers cannot be read: {type(error).__name__}: {str(error)[:200]}")
-            self._send({"id": number, "error": plain_error(failed)})
-        else:
-            self._send({"id": number, "result": plain}, data)
 
     def _end(self) -> None:
         """Ends this process and those that the person's code has started in its group."""
@@ -326,11 +277,6 @@ class Server:
                 with contextlib.suppress(OSError):
                     os.killpg(self._process, signal.SIGKILL)
         os._exit(0)
-
-
-def _picks(plain: list[Any]) -> list[Any]:
-    """Indices by dimension, as the client wrote them."""
-    return [range(*pick["range"]) if isinstance(pick, dict) else pick for pick in plain]
 
 
 def _watch_over(lifeline: int, folder: str, descriptor: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from paramtui.core.edits import ApplyFunction
@@ -17,15 +17,16 @@ from paramtui.models.gradients import gradient_figures, held_gradient, run_backw
 from paramtui.models.inputs import Inputs, as_inputs, derive_inputs, make_inputs
 from paramtui.models.loading import import_file
 from paramtui.models.module_listing import list_module, parameter_owners, signature
+from paramtui.models.pace import Gate, Pace
 from paramtui.models.pass_history import PassHistory, stands
-from paramtui.models.shield import whole
+from paramtui.models.shield import stoppable, whole
 from paramtui.models.state_guard import preserved, seed_all
 from paramtui.models.tensor_cells import read_window
 from paramtui.models.user_code import user_code
 from paramtui.models.weights_state import WeightsState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from threading import Event
 
     import torch
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
     from paramtui.core.listing import Listing
     from paramtui.core.model_target import ModelOptions
     from paramtui.core.source import Preview, Saved
+    from paramtui.core.statistics import Measured, Statistics
     from paramtui.models.editing import Applied
     from paramtui.models.loading import Loaded
 
-NO_STATISTICS = "statistics of a live model are not available yet"
 NO_EDIT = "the model is on the meta device: it has no numbers to change"
 
 
@@ -67,6 +68,9 @@ class ModuleHost:
         self._weights: WeightsState | None = None
         self._figures: dict[int, Figures] = {}
         self._first: dict[int, nn.Module] = {}
+        # Who measures waits while numbers are changed, perhaps only to see what a change would do. A pass
+        # changes no parameters.
+        self._numbers, self._others = Gate(), Gate()
         self.editor = ModelEditor(lambda: self.listed, self._list, options.device, options.init_files)
         self._list()
         self._history = PassHistory(stands(self.listed, self._owners))
@@ -83,7 +87,6 @@ class ModuleHost:
         listing = self.listed.listing
         if self._weights is not None:
             self._weights.annotate(self.listed)
-        listing.reasons["statistics"] = NO_STATISTICS
         if listing.kind and all(device == "meta" for device in facts.device):
             listing.reasons["edit"] = NO_EDIT
             listing.reasons["gradients"] = "the model is on the meta device: it has no numbers to run with"
@@ -105,10 +108,53 @@ class ModuleHost:
 
     def gradient_window(self, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
         """Cells of a tensor's gradient; see `Differentiable.gradient_window`."""
+        return read_window(tensor, self._gradient(tensor), picks)
+
+    def _gradient(self, tensor: int) -> torch.Tensor:
         gradient = held_gradient(self._tensor(tensor))
         if gradient is None:
             raise ValuesError("there is no gradient: .grad is None")
-        return read_window(tensor, gradient, picks)
+        return gradient
+
+    def measure(
+        self,
+        tensor: int,
+        *,
+        gradient: bool,
+        exact: bool,
+        sample: int,
+        progress: Callable[[int, int], None] | None,
+        stop: Event | None,
+    ) -> Measured:
+        """See `Measurable.measure`; from any thread."""
+        from paramtui.models.statistics import measure
+
+        found = self._gradient(tensor) if gradient else self._tensor(tensor)
+        gate = self._others if gradient else self._gate(tensor)
+        return measure(found, exact=exact, sample=sample, pace=Pace(gate, stop, progress))
+
+    def scan(
+        self,
+        tensors: Sequence[int],
+        found: Callable[[int, Statistics | ValuesError], None],
+        *,
+        exact: bool,
+        progress: Callable[[int, int], None] | None,
+        stop: Event | None,
+    ) -> None:
+        """See `Measurable.scan`; from any thread."""
+        from paramtui.models.statistics import scan
+
+        pace = Pace(None, stop, progress)
+        scan(self.listed, tensors, found, exact=exact, pace=pace, gate_of=self._gate)
+
+    def _gate(self, tensor: int) -> Gate:
+        return self._numbers if self.listing.kind[tensor] == "parameter" else self._others
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._numbers.changing(), self._others.changing():
+            yield
 
     def gradients(self) -> Gradients:
         """What is known of the gradients now; computed from what ``.grad`` holds."""
@@ -145,15 +191,23 @@ class ModuleHost:
             raise ValuesError(reason, hint="--device cpu")
         passes = self._passes if accumulate else 0
         seed = self._options.seed + passes
-        with preserved(self.model):
-            seed_all(seed)
-            chosen = self._inputs(inputs if inputs is not None else self._options.inputs)
-            seed_all(seed)
-            loss, words = run_backward(self.model, chosen, *self._loss_function(), accumulate=accumulate)
+
+        def passed() -> tuple[Inputs, float, str]:
+            with self._others.changing():
+                return stoppable(lambda: self._pass(inputs, seed, accumulate=accumulate))
+
+        chosen, loss, words = whole(passed)
         self._passes = passes + 1
         self._last = (loss, words, chosen.words, seed)
         said = f"backward: loss {loss:.4g} ({words}), inputs {chosen.words}"
         return self._outcome(said, added=accumulate)
+
+    def _pass(self, inputs: str | None, seed: int, *, accumulate: bool) -> tuple[Inputs, float, str]:
+        with preserved(self.model):
+            seed_all(seed)
+            chosen = self._inputs(inputs if inputs is not None else self._options.inputs)
+            seed_all(seed)
+            return chosen, *run_backward(self.model, chosen, *self._loss_function(), accumulate=accumulate)
 
     def _file_name(self) -> str:
         path = getattr(self._code, "__file__", None) or getattr(self._code, "__name__", "")
@@ -206,16 +260,24 @@ class ModuleHost:
 
     def apply(self, edit: Edit, *, without_undo: bool = False) -> Outcome:
         """See `Editor.apply`."""
-        # Once it counts, whoever asked must hear of it.
-        return whole(lambda: self._edited(self.editor.apply(edit, without_undo=without_undo)))
+        return self._changed(lambda: self.editor.apply(edit, without_undo=without_undo))
 
     def undo(self) -> Outcome:
         """See `Editor.undo`."""
-        return whole(lambda: self._edited(self.editor.undo()))
+        return self._changed(self.editor.undo)
 
     def redo(self) -> Outcome:
         """See `Editor.redo`."""
-        return whole(lambda: self._edited(self.editor.redo()))
+        return self._changed(self.editor.redo)
+
+    def _changed(self, change: Callable[[], Applied]) -> Outcome:
+        def changed() -> Outcome:
+            with self._changing():
+                applied = change()
+            return self._edited(applied)
+
+        # Once it counts, whoever asked must hear of it.
+        return whole(changed)
 
     def _edited(self, applied: Applied) -> Outcome:
         """What to tell of an edit; the listing is as it was where it changes numbers alone."""
@@ -229,7 +291,12 @@ class ModuleHost:
 
     def preview(self, edit: Edit, tensor: int | None, picks: Sequence[Sequence[int]]) -> Preview:
         """See `Editor.preview`."""
-        return whole(lambda: self.editor.preview(edit, tensor, picks, self.window))
+
+        def previewed() -> Preview:
+            with self._changing():
+                return self.editor.preview(edit, tensor, picks, self.window)
+
+        return whole(previewed)
 
     def save(self, path: str, *, over: bool, progress: Callable[[int, int], None] | None) -> Saved:
         """See `Editor.save`."""
@@ -261,5 +328,12 @@ class ModuleHost:
         """Loads the weights in the way that was proposed."""
         if self._weights is None or self._weights.proposal is None:
             raise ValuesError("nothing is proposed: --weights CKPT loads a checkpoint into the model")
-        self._weights.apply(self.model, progress)
-        return self._outcome(self._weights.report().words, relist=True)
+        weights = self._weights
+
+        def applied() -> None:
+            with self._changing():
+                stoppable(lambda: weights.apply(self.model, progress))
+
+        whole(applied)
+        outcome = self._outcome(weights.report().words, relist=True)
+        return outcome._replace(changed=tuple(range(len(self.listing))))

@@ -7,6 +7,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from paramtui.core.background import in_thread
 from paramtui.core.editable import edit_reason
 from paramtui.core.file_names import free_name
 from paramtui.core.history import History
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from paramtui.core.gradients import Gradients
     from paramtui.core.listing import Listing
     from paramtui.core.source import Outcome, Preview, Saved, Window
+    from paramtui.core.statistics import Measured, Statistics
     from paramtui.models.host import ModuleHost
 
 T = TypeVar("T")
@@ -69,10 +71,39 @@ class ModuleSource:
 
     async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
         """See `Searchable.copies`."""
-        from paramtui.core.copies import searched
+        return await in_thread(
+            lambda stop: self._run(lambda: self._host.copies(progress, stop), stoppable), threading.Event()
+        )
 
-        return await searched(
-            lambda told, stop: self._run(lambda: self._host.copies(told, stop), stoppable), progress
+    async def measure(
+        self,
+        tensor: int,
+        *,
+        gradient: bool = False,
+        exact: bool = False,
+        sample: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Measured:
+        """See `Measurable.measure`."""
+        return await in_thread(
+            lambda stop: self._host.measure(
+                tensor, gradient=gradient, exact=exact, sample=sample, progress=progress, stop=stop
+            ),
+            threading.Event(),
+        )
+
+    async def scan(
+        self,
+        tensors: Sequence[int],
+        found: Callable[[int, Statistics | ValuesError], None],
+        *,
+        exact: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """See `Measurable.scan`."""
+        await in_thread(
+            lambda stop: self._host.scan(tensors, found, exact=exact, progress=progress, stop=stop),
+            threading.Event(),
         )
 
     async def _do(self, work: Callable[[], Outcome]) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,11 +12,11 @@ from torch.nn.parameter import is_lazy
 from paramtui.core.dtypes import DTYPES
 from paramtui.core.geometry import Extra, Geometry
 from paramtui.core.source import Window
-from paramtui.errors import ValuesError
+from paramtui.errors import ParamtuiError, ValuesError
 from paramtui.models.tensor_listing import NO_NUMBERS, NO_SHAPE, SPARSE_PARTS, dtype_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -28,11 +29,21 @@ def read_window(tensor_id: int, tensor: torch.Tensor, picks: Sequence[Sequence[i
     Raises:
         ValuesError: It has no numbers, or they cannot be read; the message says why.
     """
-    chosen = tuple(picks)
+    with readable():
+        return _window(tensor_id, tensor, tuple(picks))
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Stands around the reading of numbers.
+
+    Raises:
+        ValuesError: They cannot be read; the message says why.
+    """
     try:
         with torch.no_grad():
-            return _window(tensor_id, tensor, chosen)
-    except ValuesError:
+            yield
+    except ParamtuiError:
         raise
     except MemoryError:
         raise ValuesError("there is not enough memory to read this") from None
@@ -60,12 +71,12 @@ def _window(tensor_id: int, tensor: torch.Tensor, picks: tuple[Sequence[int], ..
     if tensor.layout in SPARSE_PARTS:
         return Window(tensor_id, picks, _sparse(tensor, picks))
     try:
-        found = _plain(pick_cells(tensor, picks))
+        found = unwrapped(pick_cells(tensor, picks)).cpu()
     except (NotImplementedError, RuntimeError, TypeError):
         # Some subclasses cannot be sliced: as a whole they may still say what they stand for.
         if type(tensor) is torch.Tensor or tensor.numel() > MAX_CELLS:
             raise
-        found = pick_cells(_plain(tensor), picks)
+        found = pick_cells(unwrapped(tensor).cpu(), picks)
     return Window(tensor_id, picks, numbers(found))
 
 
@@ -84,17 +95,17 @@ def pick_cells(tensor: torch.Tensor, picks: Sequence[Sequence[int]]) -> torch.Te
     return tensor
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """A strided tensor on the CPU without a subclass around it."""
+def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
+    """A strided tensor without a subclass around it, on the device where it lies."""
     if tensor.is_quantized:
-        return tensor.dequantize().cpu()
+        return tensor.dequantize()
     for way in ("full_tensor", "to_local", "dequantize"):
         # Distributed and quantised subclasses know what they stand for.
         if type(tensor) is not torch.Tensor and hasattr(tensor, way) and _is_wrapper(tensor):
             tensor = getattr(tensor, way)()
     if type(tensor) is not torch.Tensor:
         tensor = tensor.as_subclass(torch.Tensor)
-    return tensor.cpu()
+    return tensor
 
 
 def _is_wrapper(tensor: torch.Tensor) -> bool:

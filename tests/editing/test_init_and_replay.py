@@ -100,7 +100,7 @@ CHOICES: tuple[tuple[dict[str, Any], Any], ...] = (
 )
 
 
-@pytest.mark.parametrize(("options", "meant"), CHOICES, ids=str)
+@pytest.mark.parametrize(("options", "meant"), CHOICES, ids=[str(options) for options, _ in CHOICES])
 def test_what_is_meant_changes_and_nothing_else(
     options: dict[str, Any], meant: Any, tmp_path: Path, computer: SharedComputer
 ) -> None:

@@ -19,52 +19,7 @@ from paramtui.core.statistics import QUANTILES, Statistics
 from paramtui.editable import EditableCheckpoint
 from paramtui.errors import EngineError, ValuesError
 from tests.statistics.against_torch import check_against_torch
-
-FLOATS = [
-    torch.float64,
-    torch.float32,
-    torch.bfloat16,
-    torch.float16,
-    torch.float8_e4m3fn,
-    torch.float8_e4m3fnuz,
-    torch.float8_e5m2,
-    torch.float8_e5m2fnuz,
-]
-INTEGERS = [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32]
-
-
-def odd_floats(dtype: torch.dtype, count: int) -> torch.Tensor:
-    """Normal numbers with zeros of both signs, subnormals, and where there are any NaN and infinities."""
-    numbers = torch.randn(count, generator=torch.Generator().manual_seed(count)).to(dtype)
-    tiny = torch.finfo(dtype).smallest_normal
-    odd = torch.tensor([0.0, -0.0, tiny / 2, -tiny / 4, tiny, float("nan"), float("inf"), -float("inf")])
-    numbers[: len(odd)] = odd.double().to(dtype)
-    return numbers
-
-
-def cases() -> dict[str, torch.Tensor]:
-    """Tensors by name; some so large that they are counted by their upper bits."""
-    torch.manual_seed(1)
-    out: dict[str, torch.Tensor] = {}
-    for dtype in FLOATS:
-        name = str(dtype)[6:]
-        out[f"{name}.large"] = odd_floats(dtype, 200_003)
-        out[f"{name}.small"] = odd_floats(dtype, 501)
-        out[f"{name}.empty"] = torch.zeros(0, dtype=dtype)
-        out[f"{name}.scalar"] = torch.tensor(1.5).to(dtype)
-        out[f"{name}.nan"] = torch.full((70_000,), float("nan")).to(dtype)
-        out[f"{name}.constant"] = torch.full((300, 400), -0.75).to(dtype)
-        out[f"{name}.zeros"] = torch.zeros(300, 400).to(dtype)
-    for dtype in INTEGERS:
-        name, info = str(dtype)[6:], torch.iinfo(dtype)
-        out[f"{name}.large"] = torch.randint(0, 100, (90_001,)).to(dtype)
-        out[f"{name}.limits"] = torch.tensor([info.min, info.max, 0, 1], dtype=dtype)
-    out["bool"] = torch.rand(100_000) > 0.3
-    out["complex64"] = torch.randn(80_000, dtype=torch.complex64)
-    odd = [3 + 4j, complex("nan"), complex(1, float("inf"))]
-    out["complex128"] = torch.tensor(odd, dtype=torch.complex128)
-    out["huge"] = torch.randn(100_000, dtype=torch.float64) * 1e300
-    return out
+from tests.statistics.tensors import cases, odd_floats, pairs
 
 
 async def figures(path: Path, *, exact: bool = False) -> dict[str, Statistics | ValuesError]:
@@ -148,6 +103,14 @@ async def test_views_sparse_and_quantised_tensors_count_by_what_they_stand_for(t
     check_against_torch(exact_of(found["sparse"]), sparse.to_dense())
     check_against_torch(exact_of(found["csr"]), tensors["csr"].to_dense())
     check_against_torch(exact_of(found["quantised"]), tensors["quantised"].dequantize())
+
+
+async def test_two_numbers_in_a_byte_are_counted_apart(tmp_path: Path) -> None:
+    packed, numbers = pairs()
+    torch.save({"packed": packed}, tmp_path / "m.pt")
+    found = exact_of((await figures(tmp_path / "m.pt"))["packed"])
+    check_against_torch(found._replace(subnormal=0), numbers)
+    assert found.subnormal == 10_000
 
 
 async def test_edited_numbers_count_and_an_undo_brings_the_old_ones_back(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
@@ -149,8 +151,12 @@ class BrowseScreen(
         for pane in self.panes:
             pane.show_row(row)
 
-    async def replace_listing(self) -> None:
-        """Shows the same target after its names or facts have changed; what was open stays open."""
+    async def replace_listing(self, changed: Collection[int] = ()) -> None:
+        """Shows the same target after its names or facts have changed; what was open stays open.
+
+        Args:
+            changed: Tensors whose numbers are not what they were, by their ids now.
+        """
         before = self._opened
         if before is None:
             return
@@ -168,6 +174,7 @@ class BrowseScreen(
         marked = opened.tree.find(names[before.marked]) if before.marked >= 0 else []
         opened.marked = marked[0] if marked else -1
         self._opened = opened
+        self.carry_figures(before, opened, set(changed))
         self.query_one(TitleLine).open(opened)
         self._open_panes(opened)
         found = opened.tree.find(names[row]) if row >= 0 else []

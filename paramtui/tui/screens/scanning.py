@@ -176,6 +176,32 @@ class ScanningMixin(_Base):
             self.workers.cancel_group(self, "scan")
             self.query_one(TitleLine).running("")
 
+    def carry_figures(self, before: Opened, opened: Opened, changed: Collection[int]) -> None:
+        """Knows of another listing of the same target what stays true; what was looked at goes on.
+
+        Args:
+            before: As it was.
+            opened: As it is now.
+            changed: Tensors of the new one whose numbers are not what they were.
+        """
+        scan, identity = self._scan, self._identity
+        if scan is not None:
+            scan.take()
+        self.drop_scan()
+        self._identity = identity
+        old, new = before.listing, opened.listing
+        known = {
+            old.names[tensor]: (found, old.dtype[tensor], old.shape[tensor])
+            for tensor in range(len(old))
+            if (found := before.figures.of(tensor)) is not None
+        }
+        for tensor, name in enumerate(new.names if known else ()):
+            found, *kind = known.get(name, (None,))
+            if found is not None and kind == [new.dtype[tensor], new.shape[tensor]] and tensor not in changed:
+                opened.figures.add(tensor, found)
+        if scan is not None:
+            self.action_scan()
+
     def forget_figures(self, tensors: Collection[int]) -> None:
         """Knows nothing of some tensors any more: they have changed."""
         opened = self.opened

@@ -46,7 +46,7 @@ class WorkMixin(_Base):
             raise NotImplementedError
 
         say: Callable[[str], None]
-        replace_listing: Callable[[], Awaitable[None]]
+        replace_listing: Callable[[Collection[int]], Awaitable[None]]
         forget_figures: Callable[[Collection[int]], None]
 
     @property
@@ -168,7 +168,7 @@ class WorkMixin(_Base):
         if opened is None:
             return
         if outcome.listing is not None:
-            await self.replace_listing()
+            await self.replace_listing(outcome.changed)
         elif opened.model is not None:
             opened.take_gradients(outcome.gradients)
         self.query_one(DistributionPane).forget(outcome.changed)
