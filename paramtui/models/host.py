@@ -120,11 +120,11 @@ class ModuleHost:
         self,
         tensor: int,
         *,
-        gradient: bool,
-        exact: bool,
-        sample: int,
-        progress: Callable[[int, int], None] | None,
-        stop: Event | None,
+        gradient: bool = False,
+        exact: bool = False,
+        sample: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Event | None = None,
     ) -> Measured:
         """See `Measurable.measure`; from any thread."""
         from paramtui.models.statistics import measure
@@ -138,9 +138,9 @@ class ModuleHost:
         tensors: Sequence[int],
         found: Callable[[int, Statistics | ValuesError], None],
         *,
-        exact: bool,
-        progress: Callable[[int, int], None] | None,
-        stop: Event | None,
+        exact: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Event | None = None,
     ) -> None:
         """See `Measurable.scan`; from any thread."""
         from paramtui.models.statistics import scan

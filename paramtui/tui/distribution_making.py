@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SAMPLE: Final = 65_536
 KEPT: Final = 64
 WEIGHT, GRADIENT, MOMENT = "weight", "gradient", "moment"
-NO_STATISTICS: Final = "this source has no statistics"
+NO_STATISTICS: Final = "This source has no statistics."
 SCAN_WORDS: Final = "I looks at every tensor."
 
 
@@ -156,7 +156,7 @@ class DistributionMaker:
         if 0 in listing.shape[tensor]:
             return Subject(row, title, words="A size is 0: there are no numbers.")
         if ability(opened.source, "measure") is None:
-            return Subject(row, title, words=_sentence(listing.reasons.get("statistics", NO_STATISTICS)))
+            return Subject(row, title, words=NO_STATISTICS)
         others = await self._others(tensor)
         name = WEIGHT if others or listing.kind[tensor] == "parameter" else "values"
         return Subject(row, title, (Asked(name, WEIGHT, tensor), *others))
@@ -189,8 +189,7 @@ class DistributionMaker:
         if not len(tensors):
             return Subject(row, title, words="There are no tensors below.")
         if ability(opened.source, "measure") is None:
-            reason = opened.listing.reasons.get("statistics", NO_STATISTICS)
-            return Subject(row, title, words=_sentence(reason))
+            return Subject(row, title, words=NO_STATISTICS)
         known = sum(store.of(tensor) is not None for tensor in tensors) if store is not None else 0
         if store is None or not known:
             words = f"Figures over {counted(len(tensors), 'tensor')} stand here once these were looked at."

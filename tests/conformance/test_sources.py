@@ -9,9 +9,11 @@ from torch import nn
 
 from paramtui.core.comparing import compare
 from paramtui.core.gradients import FROZEN, NOT_YET, UNREACHED
-from paramtui.core.source import Differentiable, Editor, Searchable
+from paramtui.core.source import Differentiable, Editor, Measurable, Searchable
+from paramtui.core.statistics import Statistics
 from paramtui.errors import ParamtuiError, ValuesError
 from tests.conformance.sources import KINDS, devices, opened
+from tests.statistics.against_torch import check_against_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,6 +146,19 @@ async def test_two_tensors_compare_as_torch_says(held: Any) -> None:
         assert (found.largest.amount if found.largest else 0.0) == amounts.max().item()
 
 
+async def test_figures_are_those_that_torch_gives(held: Any) -> None:
+    source, model = held
+    assert isinstance(source, Measurable)
+    names, wanted = source.listing.names, tensors(source, model)
+    found: dict[int, Statistics | ValuesError] = {}
+    await source.scan(range(len(names)), found.__setitem__)
+    assert len(found) == len(names)
+    for tensor, result in found.items():
+        assert isinstance(result, Statistics), names[tensor]
+        check_against_torch(result, wanted[names[tensor]].detach().cpu().to_dense())
+        assert (await source.measure(tensor)).statistics == result
+
+
 def test_what_a_source_cannot_do_is_said_in_words(held: Any) -> None:
     source, _ = held
     assert isinstance(source, Differentiable) == (source.listing.live is not None)
@@ -152,7 +167,6 @@ def test_what_a_source_cannot_do_is_said_in_words(held: Any) -> None:
     else:
         assert "gradients" not in source.listing.reasons
     assert isinstance(source, Editor) == ("edit" not in source.listing.reasons)
-    assert hasattr(source, "measure") or source.listing.reasons["statistics"]
 
 
 def reference(model: nn.Module, passes: int) -> dict[str, torch.Tensor | None]:

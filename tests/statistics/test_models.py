@@ -44,7 +44,7 @@ def host_of(model: nn.Module) -> ModuleHost:
 def scanned(host: ModuleHost, *, exact: bool = False) -> dict[str, Statistics | ValuesError]:
     found: dict[int, Statistics | ValuesError] = {}
     every = range(len(host.listing))
-    host.scan(every, found.__setitem__, exact=exact, progress=None, stop=None)
+    host.scan(every, found.__setitem__, exact=exact)
     return {host.listing.names[tensor]: result for tensor, result in found.items()}
 
 
@@ -131,9 +131,7 @@ def test_one_memory_under_several_names_is_read_once() -> None:
     host_of(model).scan(
         [0, 1],
         found.__setitem__,
-        exact=False,
         progress=lambda done, total: told.append((done, total)),
-        stop=None,
     )
     assert found[0] == found[1]
     assert told[-1] == (360_000, 360_000)
@@ -156,11 +154,10 @@ def test_a_gradient_has_figures_of_its_own(dtype: torch.dtype) -> None:
     model = nn.Module()
     model.weight = parameter
     host = host_of(model)
-    options = {"exact": False, "sample": 0, "progress": None, "stop": None}
-    check_against_torch(host.measure(0, gradient=True, **options).statistics, parameter.grad)
+    check_against_torch(host.measure(0, gradient=True).statistics, parameter.grad)
     parameter.grad = None
     with pytest.raises(ValuesError, match=r"there is no gradient: \.grad is None"):
-        host.measure(0, gradient=True, **options)
+        host.measure(0, gradient=True)
 
 
 # Beside what is done to the model
@@ -213,8 +210,7 @@ def test_no_number_of_a_preview_is_counted() -> None:
 
     def look() -> None:
         while not stop.is_set():
-            options = {"gradient": False, "exact": False, "sample": 0, "progress": None, "stop": None}
-            means.append(host.measure(0, **options).statistics.mean)
+            means.append(host.measure(0).statistics.mean)
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -343,7 +339,7 @@ async def test_giving_up_ends_the_work_in_the_engine_and_in_this_process(
 
 async def test_a_scan_through_the_pipe_is_one_in_this_process(passing: Passing) -> None:
     namespace: dict[str, Callable[[], nn.Module]] = {}
-    exec(PASSING, namespace)  # type: ignore[arg-type]
+    exec(PASSING, namespace)
     here = ModuleSource(host_of(namespace["Net"]()))
     one: dict[int, Statistics | ValuesError] = {}
     other: dict[int, Statistics | ValuesError] = {}

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from paramtui.tui.actions import bindings
-from paramtui.tui.opened import ability, prepare
+from paramtui.tui.opened import prepare
 from paramtui.tui.screens.changing import ChangingMixin
 from paramtui.tui.screens.finding import FindingMixin
 from paramtui.tui.screens.folding import FoldingMixin, carry_folds
@@ -116,10 +116,9 @@ class BrowseScreen(
         self._opened = opened
         self.forget_places()
         self._target = opened.listing.target
-        # Each change of classes styles the whole screen anew: one for both.
-        states = {"-gradients": opened.has_gradients, "-uncounted": ability(opened.source, "measure") is None}
-        self.add_class("-open", *[name for name, there in states.items() if there])
-        self.remove_class("-failed", *[name for name, there in states.items() if not there])
+        # Each change of classes styles the whole screen anew.
+        self.add_class("-open", *(["-gradients"] if opened.has_gradients else ()))
+        self.remove_class("-failed", *(() if opened.has_gradients else ["-gradients"]))
         self.query_one(TitleLine).open(opened)
         listing = opened.listing
         tree = self.query_one(TreePane)

@@ -97,8 +97,7 @@ class ScanningMixin(_Base):
         if opened is None:
             return
         if ability(opened.source, "scan") is None:
-            reason = opened.listing.reasons.get("statistics", "this source has no statistics")
-            self.say(reason)
+            self.say("this source has no statistics")
         elif self._scan is not None:
             self.say("all tensors are being looked at already: esc stops")
         else:
