@@ -22,6 +22,7 @@ from paramtui.samples import samples_directory
 from paramtui.tui.screens.candidates import CandidatesScreen
 from paramtui.tui.screens.inputs import InputsScreen
 from paramtui.tui.screens.output import OutputLines
+from paramtui.tui.widgets.distribution_pane import DistributionPane
 from tests.tui.screens import WIDE, Looker, lines_of, looking_at
 
 if TYPE_CHECKING:
@@ -469,3 +470,45 @@ async def test_what_a_model_of_this_process_prints_is_kept_for_its_panel() -> No
         await pressed_until_said(looker, "g", "backward")
         assert "hello from forward" in looker.app.output.lines
         await pressed_until_said(looker, "o", "the program that called it")
+
+
+async def test_all_tensors_of_a_model_are_looked_at_and_known_until_they_change() -> None:
+    model = tied()
+    async with on_model(model) as looker:
+        browser = looker.app.browser
+
+        def known() -> set[int]:
+            opened = browser.opened
+            assert opened is not None
+            return {tensor for tensor in range(len(opened.listing)) if opened.figures.of(tensor) is not None}
+
+        await pressed_until_said(looker, "I", "6 tensors looked at: all numbers finite")
+        assert len(known()) == 8
+        # Another mode is another listing of the same numbers.
+        await pressed_until_said(looker, "T", "eval()")
+        assert len(known()) == 8
+        await looker.press("+", "down", "e")
+        await looker.press(*"= 2", "enter")
+        await looker.until(lambda: _mean(looker, 0) == 2)
+        await pressed_until_said(looker, "g", "backward: loss")
+        assert len(known()) == 8
+
+
+def _mean(looker: Looker, tensor: int) -> float | None:
+    opened = looker.app.browser.opened
+    found = opened.figures.of(tensor) if opened is not None else None
+    return found.mean if found is not None else None
+
+
+async def test_the_distribution_of_a_parameter_has_its_gradient_on_the_same_axis() -> None:
+    model = tied()
+    async with on_model(model, (160, 60)) as looker:
+        await looker.press("+", "down")
+        await pressed_until_said(looker, "g", "backward: loss")
+        gradient = model[0].weight.grad
+        assert gradient is not None
+        pane = looker.app.browser.query_one(DistributionPane)
+        await looker.until(lambda: len(pane._found) == 2)
+        (_, weight), (_, other) = pane._found
+        assert weight.statistics.l2 == pytest.approx(float(model[0].weight.detach().norm()), rel=1e-6)
+        assert other.statistics.l2 == pytest.approx(float(gradient.norm()), rel=1e-6)
