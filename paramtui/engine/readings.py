@@ -108,8 +108,9 @@ class Readings:
 
     def _look(self, request: Request) -> None:
         with contextlib.suppress(OSError, AttributeError):
-            # The thread alone, and those that torch starts for it.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            # The thread alone, and those that torch starts for it; a sample is waited for.
+            if not request.arguments.get("sample"):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         self._answer(request, lambda request: self._long[request.call](**request.arguments))
         self.forget(int(request.arguments["token"]))
 

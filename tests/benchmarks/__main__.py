@@ -1,4 +1,4 @@
-"""Prints the ratios that the project promises: ``python -m tests.benchmarks [DIRECTORY]``.
+"""Prints the ratios that the project promises: ``python -m tests.benchmarks [DIRECTORY] [--only PART]``.
 
 Each case runs our command and its peer in turn, several times, and compares medians: the machine may
 be slow or busy, the ratio stays. The files are made once in DIRECTORY (default: a temporary one).
@@ -6,12 +6,17 @@ be slow or busy, the ratio stays. The files are made once in DIRECTORY (default:
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.benchmarks import copies, files, live, saving, screen, sharing, statistics
 from tests.benchmarks.timing import Case, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 ROUNDS = 5
 PYTHON = sys.executable
@@ -40,8 +45,8 @@ print(time.perf_counter() - start)
 """
 
 
-def main(directory: Path) -> None:
-    """Makes the files, runs every case, prints a line for each."""
+def listing(directory: Path) -> None:
+    """Opening checkpoints and listing what is in them."""
     large = files.large_checkpoint(directory)
     shards = files.many_shards(directory)
     many = files.many_tensors(directory)
@@ -74,17 +79,31 @@ def main(directory: Path) -> None:
     ]
     for case in cases:
         print(compare(case, ROUNDS), flush=True)
-    screen.main(directory)
-    live.main(directory)
-    saving.main(directory)
-    sharing.main()
-    copies.main(directory)
-    statistics.main(directory)
+
+
+PARTS: dict[str, Callable[[Path], object]] = {
+    "listing": listing,
+    "screen": screen.main,
+    "live": live.main,
+    "saving": saving.main,
+    "sharing": lambda _: sharing.main(),
+    "copies": copies.main,
+    "statistics": statistics.main,
+}
+
+
+def main(words: Sequence[str]) -> None:
+    """Makes the files, runs every part that is asked for, prints a line for each case."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("directory", nargs="?", type=Path, help="where the files are kept (a temporary one)")
+    parser.add_argument("--only", action="append", choices=PARTS, help="one part, or several")
+    options = parser.parse_args(words)
+    with tempfile.TemporaryDirectory() as folder:
+        directory = options.directory or Path(folder)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in options.only or PARTS:
+            PARTS[name](directory)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            main(Path(folder))
+    main(sys.argv[1:])

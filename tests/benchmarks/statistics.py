@@ -158,6 +158,29 @@ def _scanning(path: Path) -> tuple[Driver, list[int]]:
     return driver, _children(driver.process.pid)
 
 
+def first_answers(path: Path) -> None:
+    """How soon after the cursor comes to a tensor of 128 MiB something of its numbers is drawn."""
+    driver = Driver(*python("-m", "paramtui", str(path)))
+    try:
+        driver.until(b"clean")
+        driver.press("+")
+        driver.drain(0.5)
+        driver.latency_until(DOWN, b"exact")  # what it takes has been imported
+        driver.drain(0.5)
+        found = []
+        for _ in range(10):
+            found.append(1000 * driver.latency_until(DOWN, b"sampled"))
+            driver.until(b"exact")
+            driver.drain(0.2)
+        print(
+            f"key to a distribution that is labelled as sampled: median {median(found):.0f} ms"
+            f" {verdict(median(found), 100)}, worst {max(found):.0f} ms",
+            flush=True,
+        )
+    finally:
+        driver.close()
+
+
 def keys_during_a_scan(path: Path) -> None:
     """Keys while all tensors are looked at, and what is left after esc, ctrl+c and kill -9."""
     driver, workers = _scanning(path)
@@ -232,6 +255,7 @@ def main(directory: Path) -> None:
         views = directory / "views.pt"
         if not views.exists():
             subprocess.run([PYTHON, "-c", VIEWS, str(views)], check=True)
+        first_answers(views)
         keys_during_a_scan(views)
 
 
