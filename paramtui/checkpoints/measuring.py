@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from paramtui.checkpoints.scanning import Scanner
     from paramtui.core.overlay import State
+    from paramtui.core.overview import Overview
     from paramtui.core.runs import ByteRuns
     from paramtui.core.statistics import Measured, Statistics
 
@@ -56,6 +57,26 @@ class MeasuringMixin:
             lambda stop: scanner.measure(
                 tensor, runs, state, exact=exact, sample=sample, progress=progress, stop=stop
             ),
+            Stop(),
+        )
+
+    async def overview(
+        self,
+        tensor: int,
+        rows: int,
+        columns: int,
+        *,
+        gradient: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Overview:
+        """See `Measurable.overview`."""
+        if gradient:
+            raise ValuesError("a checkpoint stores no gradients")
+        scanner, runs, state = self.measuring()
+        from paramtui.checkpoints.scan_crew import Stop
+
+        return await in_thread(
+            lambda stop: scanner.overview(tensor, (rows, columns), runs, state, progress=progress, stop=stop),
             Stop(),
         )
 

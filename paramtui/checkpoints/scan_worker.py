@@ -14,7 +14,7 @@ from paramtui.checkpoints.scan_wire import WireEndedError, receive, send
 from paramtui.core.levels import levels_bytes
 from paramtui.core.ranks import RankCounts
 from paramtui.core.scan_reading import feed, tally_of
-from paramtui.core.scan_work import COUNT, RANKS, Segment, SegmentRuns, listing_of
+from paramtui.core.scan_work import COUNT, OVERVIEW, RANKS, Segment, SegmentRuns, listing_of
 from paramtui.core.statistics import plain_statistics
 from paramtui.errors import ValuesError
 
@@ -85,6 +85,12 @@ class _Worker:
             counts = RankCounts([(low, high) for low, high in message["bounds"]])
             feed(listing, runs, 0, counts, self._step, part)
             return {}, counts.table.tobytes()
+        if message["work"] == OVERVIEW:
+            from paramtui.core.overview_reading import draw, overview_tally
+
+            picture = overview_tally(listing, 0, *message["room"])
+            draw(listing, runs, 0, picture, self._step, part)
+            return {}, picture.plain()
         assert message["work"] == COUNT  # noqa: S101  nothing else is asked for
         tally = tally_of(listing, 0)
         feed(listing, runs, 0, tally, self._step, part)

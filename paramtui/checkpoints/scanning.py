@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.core.listing import Listing
     from paramtui.core.overlay import Overlay, State
+    from paramtui.core.overview import Overview
     from paramtui.core.runs import ByteRuns
     from paramtui.core.tally import Tally
 
@@ -144,6 +145,23 @@ class Scanner:
             )
         )
 
+    def overview(
+        self,
+        tensor: int,
+        room: tuple[int, int],
+        runs: ByteRuns,
+        state: State,
+        *,
+        progress: Callable[[int, int], None] | None,
+        stop: Stop,
+    ) -> Overview:
+        """See `Measurable.overview`; `room` is rows and columns, the bytes are those of a state."""
+        from paramtui.checkpoints.picturing import overview
+
+        told = _Told(progress, self._listing.nbytes[tensor])
+        messages = self._messages(tensor, state, BATCH)
+        return overview(self._listing, tensor, room, runs, messages, self._crew, told.moved, stop)
+
     def _dtype(self, tensor: int) -> str:
         extra = self._listing.extras.get(tensor)
         return "float32" if extra is not None and extra.quantizer is not None else self._listing.dtype[tensor]
@@ -161,7 +179,7 @@ class Scanner:
         """Parts of one size, as many as there are processes or a multiple, whole elements each."""
         count = -(-nbytes // PART)
         count += -count % cores()
-        return -(-nbytes // count + 1023) // 1024 * 1024
+        return -(-nbytes // count // 1024) * 1024
 
     def _parts(
         self,

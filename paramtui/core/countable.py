@@ -43,6 +43,14 @@ def refusal(listing: Listing, tensor: int) -> str:
     return ""
 
 
+def picture_refusal(listing: Listing, tensor: int) -> str:
+    """Why there is no picture of a whole tensor; empty where there is one."""
+    extra = listing.extras.get(tensor)
+    if extra is not None and extra.layout in RAGGED and not extra.problem:
+        return "its components have sizes of their own: they make no one picture"
+    return refusal(listing, tensor)
+
+
 def is_plain(listing: Listing, tensor: int) -> bool:
     """Whether a tensor's elements are counted as they are stored."""
     extra = listing.extras.get(tensor)

@@ -1,16 +1,28 @@
-"""Which elements of a tensor an entry of a picture of differences stands for."""
+"""Which elements of a tensor an entry of a picture stands for."""
 
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from paramtui.core.picture_folding import layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paramtui.core.comparing import Picture
+    from paramtui.core.listing import Listing
+
+
+class Picture(Protocol):
+    """A picture over a tensor seen as a matrix, see `paramtui.core.picture_folding`."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Lines and columns of the matrix that an entry stands for; the last ones may stand for fewer."""
 
 
 class Extent(NamedTuple):
@@ -27,6 +39,12 @@ class Extent(NamedTuple):
     last: tuple[int, ...]
     elements: int
     text: str
+
+
+def numbers_shape(listing: Listing, tensor: int) -> tuple[int, ...]:
+    """Shape of the numbers of a tensor: an element of ``float4_e2m1fn_x2`` is two of them."""
+    sizes = tuple(size or 0 for size in listing.shape[tensor])
+    return (*sizes, 2) if listing.dtype[tensor] == "float4_e2m1fn_x2" else sizes
 
 
 def unravel(place: int, shape: Sequence[int]) -> tuple[int, ...]:
@@ -50,8 +68,8 @@ def extent(shape: Sequence[int], picture: Picture, row: int, column: int) -> Ext
     """What an entry stands for; None for one past the end of the last line.
 
     Args:
-        shape: Of the tensors; of ``float4_e2m1fn_x2`` with the last dimension of 2.
-        picture: Their picture.
+        shape: Of the tensor; of ``float4_e2m1fn_x2`` with the last dimension of 2.
+        picture: Its picture.
         row: Of the entry.
         column: Of the entry.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 from paramtui.core.countable import RAGGED, SMALL, in_order, is_plain, refusal, span_nbytes
 from paramtui.core.decoding import decode
-from paramtui.core.dtypes import ITEMSIZE
+from paramtui.core.dtypes import DTYPES, ITEMSIZE
 from paramtui.core.flat_cells import flat_bytes
 from paramtui.core.raw_cells import raw_pieces, split_picks
 from paramtui.core.runs import FillingRuns
@@ -102,7 +102,7 @@ def feed(
     else:
         for _, numbers in ordered_pieces(listing, runs, tensor):
             into.add(numbers)
-            step(numbers.size * ITEMSIZE[listing.dtype[tensor]])
+            step(numbers_nbytes(listing, tensor, numbers.size))
 
 
 def _feed_span(
@@ -116,22 +116,13 @@ def _feed_span(
     place = listing.geometry(tensor)
     size = ITEMSIZE[place.dtype]
     swap = size > 1 and runs.big_endian(place.location)
-    buffer = bytearray(min(CHUNK, part[1] - part[0]))
-    whole = np.frombuffer(buffer, np.uint8)
     raw = isinstance(into, Tally) and into.patterns
-    filling = runs if isinstance(runs, FillingRuns) else None
-    for at in range(part[0], part[1], CHUNK):
-        count = min(CHUNK, part[1] - at)
-        if filling is not None:
-            filling.read_into(place.location, place.begin + at, memoryview(buffer)[:count])
-            piece = whole[:count]
-        else:
-            piece = np.frombuffer(runs.read(place.location, place.begin + at, count), np.uint8)
+    for _, piece in span_chunks(runs, place, part):
         if raw and isinstance(into, Tally):
             into.add_raw(piece.view(">u2").astype("<u2").view(np.uint8) if swap else piece)
         else:
             into.add(decode(piece.reshape(-1, size), place.dtype, big_endian=swap))
-        step(count)
+        step(piece.nbytes)
 
 
 def _feed_ragged(
@@ -154,6 +145,28 @@ def _feed_sparse(
     into: Adds,
     step: Callable[[int], None],
 ) -> None:
+    _, values = sparse_numbers(extra, listing, runs, tensor, step)
+    into.add(values)
+    into.add_zeros(listing.numel(tensor) - values.size)
+
+
+def sparse_numbers(
+    extra: Extra, listing: Listing, runs: ByteRuns, tensor: int, step: Callable[[int], None]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """What a sparse tensor stores, each place once.
+
+    Args:
+        extra: Says how.
+        listing: What has the tensor.
+        runs: Its bytes.
+        tensor: Its id.
+        step: See `feed`.
+
+    Returns:
+        Places in row-major order over its sparse dimensions, ascending [n], and the numbers [n, ...], with
+        its dense dimensions.
+    """
+
     def load(place: Geometry) -> npt.NDArray[Any]:
         found = whole_part(runs, place)
         step(found.nbytes)
@@ -171,33 +184,44 @@ def _feed_sparse(
             raise ValuesError("indices lie outside its sizes")
         places = places * size + row
     kept, back = np.unique(places, return_inverse=True)
-    if len(kept) < len(places):
-        # Repeated coordinates of an uncoalesced tensor add up.
-        summed = np.zeros((len(kept), *values.shape[1:]), values.dtype)
-        (np.logical_or if values.dtype == np.bool_ else np.add).at(summed, back, values)
-        values = summed
-    into.add(values)
-    into.add_zeros(prod(sizes) - values.size)
+    if len(kept) == len(places):
+        # In their order.
+        summed = np.empty_like(values)
+        summed[back] = values
+        return kept, summed
+    # Repeated coordinates of an uncoalesced tensor add up.
+    summed = np.zeros((len(kept), *values.shape[1:]), values.dtype)
+    (np.logical_or if values.dtype == np.bool_ else np.add).at(summed, back, values)
+    return kept, summed
 
 
-def ordered_pieces(listing: Listing, runs: ByteRuns, tensor: int) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """The numbers in row-major order: place of the first one, and a flat array ([n, 2] of pairs).
+def numbers_nbytes(listing: Listing, tensor: int, count: int) -> int:
+    """Bytes that so many numbers of a tensor take."""
+    dtype = listing.dtype[tensor]
+    return count * DTYPES[dtype].bits // (16 if dtype == "float4_e2m1fn_x2" else 8)
+
+
+def ordered_pieces(
+    listing: Listing, runs: ByteRuns, tensor: int, part: tuple[int, int] | None = None
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """The numbers in row-major order: place of the first one, and a flat array.
+
+    A pair counts as two numbers. What an array holds may be overwritten once the next one is asked for.
 
     Args:
         listing: What has the tensor.
         runs: Its bytes.
         tensor: Its id.
+        part: First byte and the one after the last, whole elements, of a tensor that is `in_order`.
     """
     sizes = tuple(size or 0 for size in listing.shape[tensor])
     if in_order(listing, tensor):
         place = listing.geometry(tensor)
         size = ITEMSIZE[place.dtype]
         swap = size > 1 and runs.big_endian(place.location)
-        total = prod(sizes)
-        for at in range(0, total, CHUNK // size):
-            count = min(CHUNK // size, total - at)
-            raw = np.frombuffer(runs.read(place.location, place.begin + at * size, count * size), np.uint8)
-            yield at, decode(raw.reshape(-1, size), place.dtype, big_endian=swap)
+        pair = 2 if place.dtype == "float4_e2m1fn_x2" else 1
+        for at, raw in span_chunks(runs, place, part or (0, prod(sizes) * size)):
+            yield at // size * pair, decode(raw.reshape(-1, size), place.dtype, big_endian=swap).reshape(-1)
         return
     at = 0
     for picks in split_picks([range(size) for size in sizes], CHUNK // 4):
@@ -206,6 +230,25 @@ def ordered_pieces(listing: Listing, runs: ByteRuns, tensor: int) -> Iterator[tu
             raise ValuesError("these numbers make no grid")
         yield at, values.reshape(-1)
         at += values.size
+
+
+def span_chunks(
+    runs: ByteRuns, place: Geometry, part: tuple[int, int]
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Bytes of a tensor from one on to before another, as they lie: the first one's number, and an array.
+
+    What an array holds may be overwritten once the next one is asked for.
+    """
+    buffer = bytearray(min(CHUNK, part[1] - part[0]))
+    whole = np.frombuffer(buffer, np.uint8)
+    filling = runs if isinstance(runs, FillingRuns) else None
+    for at in range(part[0], part[1], CHUNK):
+        count = min(CHUNK, part[1] - at)
+        if filling is not None:
+            filling.read_into(place.location, place.begin + at, memoryview(buffer)[:count])
+            yield at, whole[:count]
+        else:
+            yield at, np.frombuffer(runs.read(place.location, place.begin + at, count), np.uint8)
 
 
 def feed_sample(listing: Listing, runs: ByteRuns, tensor: int, tally: Tally, sample: int) -> int:

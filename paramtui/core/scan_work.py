@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COUNT: Final = "count"
 RANKS: Final = "ranks"
+OVERVIEW: Final = "overview"
 
 
 class Segment(NamedTuple):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from paramtui.core.gradients import Gradients
     from paramtui.core.history import History
     from paramtui.core.listing import Listing
+    from paramtui.core.overview import Overview
     from paramtui.core.statistics import Measured, Statistics
     from paramtui.core.summary import Summary
     from paramtui.errors import ValuesError
@@ -80,7 +81,7 @@ class Measurable(Reader, Protocol):
     """A source that can say what the numbers of its tensors are like.
 
     Cancelling a task ends the work, not only the waiting for it. `progress` is told bytes done and bytes in
-    all, from any thread. Both raise `ValuesError` where numbers cannot be read, and `EngineError` where the
+    all, from any thread. All raise `ValuesError` where numbers cannot be read, and `EngineError` where the
     process that holds the model, or one that counts, has ended.
     """
 
@@ -101,6 +102,28 @@ class Measurable(Reader, Protocol):
             exact: Whether quantiles are wanted exactly, for which wide types are read again.
             sample: Look at about so many elements only, spread over the tensor; 0 for all.
             progress: See the class.
+        """
+
+    async def overview(
+        self,
+        tensor: int,
+        rows: int,
+        columns: int,
+        *,
+        gradient: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Overview:
+        """A picture of one whole tensor: its elements by block, so that the picture fills the room.
+
+        Args:
+            tensor: Its id.
+            rows: Entries of the picture down, at most.
+            columns: Entries across, at most.
+            gradient: Of its gradient instead; a model's alone.
+            progress: See the class.
+
+        Raises:
+            ValuesError: As the class says, and for components of several sizes, which make no one picture.
         """
 
     async def scan(

@@ -57,6 +57,7 @@ class Readings:
         self._stops: dict[int, threading.Event] = {}
         self._long: dict[str, Callable[..., tuple[Any, bytes]]] = {
             "measure": self._measure,
+            "overview": self._overview,
             "scan": self._scan,
         }
 
@@ -152,6 +153,19 @@ class Readings:
             stop=self.stop(token),
         )
         return plain_statistics(found.statistics), levels_bytes(found.levels)
+
+    def _overview(
+        self, token: int, tensor: int, rows: int, columns: int, *, gradient: bool
+    ) -> tuple[Any, bytes]:
+        found = self._host().overview(
+            tensor,
+            rows,
+            columns,
+            gradient=gradient,
+            progress=self._progress(token),
+            stop=self.stop(token),
+        )
+        return None, found.plain()
 
     def _scan(self, token: int, tensors: list[int], *, exact: bool) -> tuple[Any, bytes]:
         from paramtui.core.statistics import Statistics, plain_statistics

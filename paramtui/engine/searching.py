@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from paramtui.core.copies import CopySearch
     from paramtui.core.listing import Listing
+    from paramtui.core.overview import Overview
     from paramtui.core.statistics import Measured, Statistics
     from paramtui.engine.protocol import Message
 
@@ -96,13 +97,34 @@ class SearchingMixin:
         from paramtui.core.levels import levels_from
         from paramtui.core.statistics import Measured, statistics_from
 
-        problem = self.listing.problem(tensor)
-        if problem:
-            raise ValuesError(problem)
+        self._check(tensor)
         head, data = await self._search(
             "measure", progress, tensor=tensor, gradient=gradient, exact=exact, sample=sample
         )
         return Measured(statistics_from(head["result"]), levels_from(data))
+
+    async def overview(
+        self,
+        tensor: int,
+        rows: int,
+        columns: int,
+        *,
+        gradient: bool = False,
+        progress: Told | None = None,
+    ) -> Overview:
+        """See `Measurable.overview`."""
+        from paramtui.core.overview import OverviewTally
+
+        self._check(tensor)
+        _, data = await self._search(
+            "overview", progress, tensor=tensor, rows=rows, columns=columns, gradient=gradient
+        )
+        return OverviewTally.from_plain(data).finished()
+
+    def _check(self, tensor: int) -> None:
+        problem = self.listing.problem(tensor)
+        if problem:
+            raise ValuesError(problem)
 
     async def scan(
         self,

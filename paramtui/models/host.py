@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from paramtui.core.gradients import Figures
     from paramtui.core.listing import Listing
     from paramtui.core.model_target import ModelOptions
+    from paramtui.core.overview import OverviewTally
     from paramtui.core.source import Preview, Saved
     from paramtui.core.statistics import Measured, Statistics
     from paramtui.models.editing import Applied
@@ -129,9 +130,24 @@ class ModuleHost:
         """See `Measurable.measure`; from any thread."""
         from paramtui.models.statistics import measure
 
-        found = self._gradient(tensor) if gradient else self._tensor(tensor)
-        gate = self._others if gradient else self._gate(tensor)
+        found, gate = self._measured(tensor, gradient=gradient)
         return measure(found, exact=exact, sample=sample, pace=Pace(gate, stop, progress))
+
+    def overview(
+        self,
+        tensor: int,
+        rows: int,
+        columns: int,
+        *,
+        gradient: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        stop: Event | None = None,
+    ) -> OverviewTally:
+        """What `Measurable.overview` gives once it is finished; from any thread."""
+        from paramtui.models.overviews import drawn
+
+        found, gate = self._measured(tensor, gradient=gradient)
+        return drawn(found, rows, columns, Pace(gate, stop, progress))
 
     def scan(
         self,
@@ -147,6 +163,12 @@ class ModuleHost:
 
         pace = Pace(None, stop, progress)
         scan(self.listed, tensors, found, exact=exact, pace=pace, gate_of=self._gate)
+
+    def _measured(self, tensor: int, *, gradient: bool) -> tuple[torch.Tensor, Gate]:
+        """A tensor or its gradient, and what is held while it is read."""
+        if gradient:
+            return self._gradient(tensor), self._others
+        return self._tensor(tensor), self._gate(tensor)
 
     def _gate(self, tensor: int) -> Gate:
         return self._numbers if self.listing.kind[tensor] == "parameter" else self._others

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from paramtui.core.geometry import Shape
     from paramtui.core.gradients import Gradients
     from paramtui.core.listing import Listing
+    from paramtui.core.overview import Overview
     from paramtui.core.source import Outcome, Preview, Saved, Window
     from paramtui.core.statistics import Measured, Statistics
     from paramtui.models.host import ModuleHost
@@ -89,6 +90,23 @@ class ModuleSource:
             lambda stop: self._host.measure(
                 tensor, gradient=gradient, exact=exact, sample=sample, progress=progress, stop=stop
             ),
+            threading.Event(),
+        )
+
+    async def overview(
+        self,
+        tensor: int,
+        rows: int,
+        columns: int,
+        *,
+        gradient: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Overview:
+        """See `Measurable.overview`."""
+        return await in_thread(
+            lambda stop: self._host.overview(
+                tensor, rows, columns, gradient=gradient, progress=progress, stop=stop
+            ).finished(),
             threading.Event(),
         )
 
