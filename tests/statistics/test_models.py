@@ -20,10 +20,13 @@ from paramtui.errors import RunStoppedError, ValuesError
 from paramtui.models.host import ModuleHost
 from paramtui.models.loading import Loaded
 from paramtui.models.module_source import ModuleSource
+from paramtui.models.overviews import drawn
 from paramtui.models.pace import Gate, Pace
 from paramtui.models.statistics import measure
 from tests.statistics.against_torch import check_against_torch
 from tests.statistics.tensors import FLOATS, cases, odd_floats, pairs
+from tests.statistics.test_overviews import DTYPES, ROOM, layouts, numbers_of, odd_numbers
+from tests.statistics.test_overviews import check as check_picture
 
 PATIENCE = 60.0
 
@@ -160,6 +163,21 @@ def test_a_gradient_has_figures_of_its_own(dtype: torch.dtype) -> None:
         host.measure(0, gradient=True)
 
 
+def test_pictures_of_whole_tensors_are_those_that_are_drawn_entry_by_entry() -> None:
+    tensors = layouts()
+    model = Holder({f"{name}.buffer": tensor for name, (tensor, _) in tensors.items()})
+    dense = [dense for _, dense in tensors.values()]
+    for dtype in DTYPES:
+        model.register_buffer(f"as_{str(dtype)[6:]}", odd_numbers(dtype, 7, 31))
+        dense.append(odd_numbers(dtype, 7, 31))
+    host = host_of(model)
+    for tensor, numbers in enumerate(dense):
+        check_picture(host.overview(tensor, *ROOM).finished(), numbers_of(numbers))
+    model.nested = torch.nested.nested_tensor([torch.randn(2, 3), torch.randn(4, 3)])
+    with pytest.raises(ValuesError, match="they make no one picture"):
+        drawn(model.nested, 3, 3, Pace())
+
+
 # Beside what is done to the model
 
 
@@ -286,6 +304,10 @@ async def test_an_engine_measures_and_scans(passing: Passing) -> None:
     await source.backward("1", accumulate=False)
     gradient = await source.measure(passing.tensor("weight"), gradient=True)
     assert gradient.statistics.std == 0
+    picture = await source.overview(passing.tensor("bad"), 5, 5)
+    assert picture.nan.tolist() == [[0, 1]] and picture.mean[0, 0] == 1
+    shown = await source.overview(passing.tensor("weight"), 3, 4, gradient=True)
+    assert shown.mean.shape == (3, 4) and (shown.mean == gradient.statistics.mean).all()
 
 
 async def test_parameters_are_measured_while_a_pass_runs_and_buffers_after_it(passing: Passing) -> None:
