@@ -41,7 +41,9 @@ class Terminal:
         self.master, slave = pty.openpty()
         self._resize(width, height)
         self.before = termios.tcgetattr(slave)
-        environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TEXTUAL")}
+        # A size that is said in the environment would be taken for the terminal's.
+        own = ("NO_COLOR", "TEXTUAL", "COLUMNS", "LINES")
+        environment = {key: value for key, value in os.environ.items() if key not in own}
         self.process = subprocess.Popen(
             [sys.executable, *program, *words],
             stdin=slave,
