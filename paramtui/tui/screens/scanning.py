@@ -128,6 +128,7 @@ class ScanningMixin(_Base):
             for title in self.query(TitleLine):
                 title.running("")
         if self.opened is scan.opened and self.query(TreePane):
+            self.query_one(TreePane).figures_known()
             self.say(words or summary(scan.opened))
             await asyncio.to_thread(self._store, scan.opened)
 
@@ -162,6 +163,7 @@ class ScanningMixin(_Base):
         self._scan = None
         self.workers.cancel_group(self, "scan")
         self._tick(scan)
+        self.query_one(TreePane).figures_known()
         self.query_one(TitleLine).running("")
         left = len(scan.opened.figures.unknown())
         self.say(f"stopped: {counted(left, 'tensor')} not looked at yet, I goes on")
@@ -211,6 +213,7 @@ class ScanningMixin(_Base):
                 opened.figures.add(tensor, found)
         if known and self.opened is opened and self.query(TreePane):
             self.figures_changed()
+            self.query_one(TreePane).figures_known()
 
     @work(group="keep")
     async def _keep(self, opened: Opened) -> None:
