@@ -27,13 +27,30 @@ _NUMEL, _FINITE, _NAN, _INF, _ZERO, _MEAN, _SPREAD, _MAX, _NORM, _STD = range(10
 PIECE: Final = 1_000_000
 
 
+def _parts(found: Statistics) -> tuple[float, ...]:
+    """What sums are made of, in the order of their columns."""
+    std = found.std or 0.0
+    return (
+        found.numel,
+        found.finite,
+        found.nan,
+        found.inf,
+        found.zero,
+        found.mean or 0.0,
+        std * std * max(found.finite - 1, 0),
+        found.abs_max or 0.0,
+        found.l2 or 0.0,
+        std,
+    )
+
+
 class FigureStore:
     """Figures of tensors, exact ones alone. What is one memory is known by all its names, and counted once.
 
     A block has the figures that its known tensors have together.
 
     Attributes:
-        revision: Grows with each change.
+        revision: Grows with each change of any figure.
         bad_rows: Rows of tensors that are known to have NaN or infinite numbers, ascending.
     """
 
@@ -89,9 +106,9 @@ class FigureStore:
     # What is known
 
     @property
-    def any(self) -> bool:
-        """Whether figures of any tensor are known."""
-        return bool(self._found)
+    def missing(self) -> int:
+        """How many tensors were not looked at, by all their names."""
+        return self._tree.tensors[0] - len(self._found) - len(self._why)
 
     def of(self, tensor: int) -> Statistics | None:
         """Figures of a tensor; None where they are not known."""
@@ -103,7 +120,8 @@ class FigureStore:
 
     def add(self, tensor: int, found: Statistics | ValuesError) -> None:
         """Takes figures of all elements of a tensor, or why there are none."""
-        if self._found.get(tensor) == found:
+        before = self._found.get(tensor)
+        if before == found:
             return  # told by another name already
         for name in self.names(tensor):
             if isinstance(found, Exception):
@@ -115,7 +133,8 @@ class FigureStore:
             row = self._tree.row_of(name)
             if row is not None:
                 self._fill(row, found)
-        self.revision += 1
+        if before is None or isinstance(found, Exception) or _parts(before) != _parts(found):
+            self.revision += 1
 
     def forget(self, tensors: Iterable[int]) -> None:
         """Knows nothing of some tensors any more."""
@@ -162,19 +181,7 @@ class FigureStore:
 
         if self._table is None:
             self._table = np.zeros((10, len(self._tree)))
-        spread = 0.0 if found.std is None else found.std * found.std * max(found.finite - 1, 0)
-        self._table[:, row] = (
-            found.numel,
-            found.finite,
-            found.nan,
-            found.inf,
-            found.zero,
-            found.mean or 0.0,
-            spread,
-            found.abs_max or 0.0,
-            found.l2 or 0.0,
-            found.std or 0.0,
-        )
+        self._table[:, row] = _parts(found)
         self._mark(row, bad=bool(found.nan or found.inf))
 
     def _mark(self, row: int, *, bad: bool) -> None:

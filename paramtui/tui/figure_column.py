@@ -64,7 +64,7 @@ def next_figure(opened: Opened) -> str:
     """
     names = list(FIGURE_WORDS)
     after = names[names.index(opened.figure_shown) + 1 :] if opened.figure_shown in names else names
-    counts = opened.figures.any or any(ability(opened.source, name) for name in ("scan", "measure"))
+    counts = any(ability(opened.source, name) for name in ("scan", "measure"))
     there = {"gradient": opened.gradients.any, "size": True}
     return next((name for name in after if there.get(name, counts)), "")
 
@@ -213,7 +213,9 @@ class FigureColumn:
         return "-"
 
     def _scale(self, row: int, flat: FlatView | None) -> float:
-        """What the bar of a row is relative to: the sum around it, or the largest beside it."""
+        """What a bar is relative to: of a size the sum around it, of a share all, else the largest beside it."""
+        if self.name == "zero":
+            return 1.0
         opened, above = self._opened, self._opened.tree.parent[row] if flat is None else -1
         if above not in self._largest:
             if flat is None and self.name == "size":

@@ -74,7 +74,7 @@ def _fold_lines(opened: Opened, fold: Fold) -> list[Text]:
             inside = safe_text(tree.name(fold.first + offset)[above:]) or label(opened, fold.first)
             drawn.append((fit(inside, NAME_WIDTH), f"{sparkline(found)} {span_words(found, name)}"))
     if not drawn:
-        return [Text(title, style="bold"), Text(ADVICE, style="dim")]
+        return [Text(title, style="bold"), Text(ADVICE, style="dim")] if name != "gradient" else []
     width = max(len(inside) for inside, _ in drawn)
     lines = [Text(title, style="bold")]
     lines += [
@@ -87,8 +87,10 @@ def _fold_lines(opened: Opened, fold: Fold) -> list[Text]:
 
 
 def _known(figures: Figures, row: int, name: str) -> float | None:
-    """A figure of a tensor; NaN where it holds NaN or infinities."""
-    if any((figures.figure(row, bad) or 0) > 0 for bad in ("nan", "inf")):
+    """A figure of a tensor; NaN where it is one of numbers among which there are NaN or infinities."""
+    if name not in ("gradient", "size") and any(
+        (figures.figure(row, bad) or 0) > 0 for bad in ("nan", "inf")
+    ):
         return float("nan")
     return figures.figure(row, name)
 

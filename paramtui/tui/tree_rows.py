@@ -27,8 +27,8 @@ MAX_LETTERS = 3
 FACTS = ("shape", "dtype", "size")
 GRADIENT_FACTS = ("norm", "ratio")
 GRADIENT_WIDTH = 7
-# Beside a figure a whole name may be shorter. Its bar is as long as there is room for, or not there.
-MIN_FIGURED_NAME = 24
+# Beside a figure and what a flat list is sorted by a whole name may be shorter.
+MIN_SORTED_NAME = 24
 BARS = (8, 4)
 # Facts that a figure says as well.
 SAME = {"size": "size", "gradient": "norm"}
@@ -206,26 +206,28 @@ def bar_length(opened: Opened, look: RowLook) -> int:
     """Cells of all bars: long ones beside all facts, short ones beside what stays longest, or 0."""
     columns = _all_columns(opened, look)
     stays = [look.order] if look.order in columns else [] if look.flat else list(columns)[:1]
-    rest = look.width - gutter(opened) - 1 - _least_name(look)
-    rest -= look.figure.width + 1 if look.figure is not None else 0
+    rest = _beside_names(opened, look)
     for length, beside in zip(BARS, (list(columns), stays), strict=True):
         if sum(columns[name] + 1 for name in beside) + length + 1 <= rest:
             return length
     return 0
 
 
-def _room_for_facts(opened: Opened, look: RowLook, widest: int) -> int:
-    """What a pane has room for on every row beside names and figures, so that columns stay in place."""
-    if look.figure is not None:
-        length = bar_length(opened, look)
-        widest -= look.figure.width + 1 + (length + 1 if length else 0)
-    return widest - _least_name(look)
-
-
-def _least_name(look: RowLook) -> int:
+def _beside_names(opened: Opened, look: RowLook) -> int:
+    """What a pane has room for on every row beside names and figures: bars and facts."""
+    figure = look.figure
     if not look.flat:
-        return MIN_NAME
-    return MIN_FLAT_NAME if look.figure is None else MIN_FIGURED_NAME
+        rest = look.width - gutter(opened) - 1 - MIN_NAME
+    else:
+        rest = look.width - (MIN_SORTED_NAME if figure is not None and look.order in FACTS else MIN_FLAT_NAME)
+    return rest - (figure.width + 1 if figure is not None else 0)
+
+
+def _room_for_facts(opened: Opened, look: RowLook) -> int:
+    """What is left of that beside bars, so that columns stay in place."""
+    rest = _beside_names(opened, look)
+    length = bar_length(opened, look) if look.figure is not None else 0
+    return rest - (length + 1 if length else 0)
 
 
 def _is_problem(opened: Opened, row: int) -> bool:
@@ -282,7 +284,7 @@ def _facts(opened: Opened, row: int, look: RowLook, room: int, name: int) -> str
     columns = _all_columns(opened, look)
     if "size" not in columns:
         del found[2:]
-    most = _room_for_facts(opened, look, look.width - gutter(opened) - 1)
+    most = _room_for_facts(opened, look)
     # What matters most stays longest.
     kept = list(columns)
     while kept and sum(columns[column] + 1 for column in kept) > most:
@@ -327,7 +329,7 @@ def _flat_facts(opened: Opened, row: int, found: list[str], look: RowLook) -> st
     rank = ["shape", "norm", "dtype", "size", "ratio"]
     there = [name for name in texts if look.figure is None or name != SAME.get(look.figure.name)]
     kept = sorted(there, key=lambda name: (name != look.order, rank.index(name)))
-    most = _room_for_facts(opened, look, look.width)
+    most = _room_for_facts(opened, look)
     while kept and sum(widths[name] + 1 for name in kept) > most:
         kept.pop()
     order = [name for name in (*FACTS, *GRADIENT_FACTS) if name in kept]

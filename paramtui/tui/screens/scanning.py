@@ -125,10 +125,11 @@ class ScanningMixin(_Base):
             self._tick(scan)
             if self._scan is scan:
                 self._scan = None
+            for tree in self.query(TreePane):
+                tree.figures_known()
             for title in self.query(TitleLine):
                 title.running("")
         if self.opened is scan.opened and self.query(TreePane):
-            self.query_one(TreePane).figures_known()
             self.say(words or summary(scan.opened))
             await asyncio.to_thread(self._store, scan.opened)
 

@@ -171,8 +171,9 @@ class Figured:
         out += "  c next"
         if column.name == "gradient":
             return out if opened.gradients.any else f"{out}  g runs backward"
-        unknown = column.name not in GIVEN and not opened.figures.any and opened.tree.tensors[0]
-        return f"{out}  I looks at all tensors" if unknown and ability(opened.source, "scan") else out
+        scanning = getattr(self._pane.screen, "scanning", False) or ability(opened.source, "scan") is None
+        advised = column.name not in GIVEN and opened.figures.missing > 0 and not scanning
+        return f"{out}  I looks at all tensors" if advised else out
 
     # Drawing
 

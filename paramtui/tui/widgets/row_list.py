@@ -177,6 +177,7 @@ class RowList(ScrollView, can_focus=True):
         """All that is known for now has come: puts rows in order by it, with the cursor on its row."""
         if self._figured is not None:
             self._figured.order_anew()
+            self.show_words()
 
     def reordered(self, row: int) -> None:
         """Shows the same rows in another order, with the cursor on a row."""

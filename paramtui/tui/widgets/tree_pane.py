@@ -64,7 +64,7 @@ class TreePane(RowList):
             # What is hidden must not be taken for missing.
             words += f"{', ' if words else ''}only {safe_text(self._query.text, 30)}"
         figured = self._figured.words() if self._figured is not None else ""
-        words += f"{', ' if words and figured else ''}{figured}"
+        words += f"{'   ' if words and figured else ''}{figured}"
         self.border_title = Text(words) if words else None
         gradients = opened is not None and opened.gradients.any
         self.border_subtitle = Text("right: gradient norm, / weight norm") if gradients else None
