@@ -66,7 +66,8 @@ class TreePane(RowList):
         figured = self._figured.words() if self._figured is not None else ""
         words += f"{'   ' if words and figured else ''}{figured}"
         self.border_title = Text(words) if words else None
-        gradients = opened is not None and opened.gradients.any
+        # Beside a figure the columns are others.
+        gradients = opened is not None and opened.gradients.any and not opened.figure_shown
         self.border_subtitle = Text("right: gradient norm, / weight norm") if gradients else None
 
     def marks_changed(self) -> None:
