@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from itertools import pairwise
-from math import isnan
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.core.gradients import NO_GRADIENTS, Gradients
 from paramtui.core.ties import geometries, order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -23,6 +23,17 @@ FIGURES: Final = ("std", "abs_max", "mean", "l2", "nan", "inf", "zero", "gradien
 # Columns of what sums are made of, by row: numbers, finite ones, NaN, infinite and zero ones, mean and sum of
 # squared differences from it, largest magnitude, Euclidean norm, standard deviation.
 _NUMEL, _FINITE, _NAN, _INF, _ZERO, _MEAN, _SPREAD, _MAX, _NORM, _STD = range(10)
+# In which column a figure of one row stands, and how many numbers it takes: finite ones for those of these.
+_OF_ROWS: Final = {
+    "std": (_STD, 2),
+    "abs_max": (_MAX, 1),
+    "mean": (_MEAN, 1),
+    "l2": (_NORM, 1),
+    "nan": (_NAN, 1),
+    "inf": (_INF, 1),
+    "zero": (_ZERO, 1),
+}
+_OF_FINITE: Final = frozenset({"std", "abs_max", "mean", "l2"})
 # Rows that are summed at once, where spans overlap each other.
 PIECE: Final = 1_000_000
 
@@ -222,40 +233,73 @@ class FigureStore:
             return self._size(first, last)
         known = self._sums.get((first, last))
         if known is None or known[0] != self.revision:
-            sums = dict.fromkeys(FIGURES) if self._table is None else self._summed([(first, last)])
-            found = {key: self._number(sums[key]) for key in FIGURES}
+            found: dict[str, float | None] = dict.fromkeys(FIGURES)
+            if self._table is not None:
+                import numpy as np
+
+                for key, column in self._summed(np.array([first]), np.array([last])).items():
+                    found[key] = None if isnan(column[0]) else float(column[0])
             known = self._sums[first, last] = self.revision, found
         return known[1][name]
 
-    @staticmethod
-    def _number(column: npt.NDArray[Any] | None) -> float | None:
-        return None if column is None or isnan(column[0]) else float(column[0])
-
-    def spans(self, spans: Sequence[tuple[int, int]], name: str) -> list[float | None]:
-        """A figure over each of many spans of rows, at once: a tenth of a second for 100,000 of one row.
+    def spans(self, firsts: Sequence[int], lasts: Sequence[int], name: str) -> list[float | None]:
+        """A figure over each of many spans of rows, at once: 10 ms for 100,000 of one row.
 
         Args:
-            spans: First row and the one after the last, at least one row each.
+            firsts: Their first rows.
+            lasts: The rows after their last ones; each span has a row at least.
             name: One of `FIGURES`.
         """
-        if name in ("gradient", "size") or len(spans) == 1:
-            return [self.span(first, last, name) for first, last in spans]
-        if self._table is None:
-            return [None] * len(spans)
+        if name in ("gradient", "size") or len(firsts) == 1:
+            return [self.span(first, last, name) for first, last in zip(firsts, lasts, strict=True)]
         out: list[float | None] = []
-        begin = rows = 0
-        for at, (first, last) in enumerate(spans):
-            if rows and rows + last - first > PIECE:
-                out += self._column(spans[begin:at], name)
-                begin, rows = at, 0
-            rows += last - first
-        return out + self._column(spans[begin:], name)
+        for column in self._columns(firsts, lasts, name):
+            out += [None if isnan(number) else number for number in column.tolist()]
+        return out or [None] * len(firsts)
 
-    def _column(self, spans: Sequence[tuple[int, int]], name: str) -> list[float | None]:
-        if not spans:
-            return []
-        found = self._summed(spans)[name]
-        return [] if found is None else [None if isnan(number) else number for number in found.tolist()]
+    def largest(self, firsts: Sequence[int], lasts: Sequence[int], name: str) -> float:
+        """The largest finite magnitude of a figure among spans of rows; 0 where none is known."""
+        if name in ("gradient", "size"):
+            found = (abs(value) for value in self.spans(firsts, lasts, name) if value is not None)
+            return max((value for value in found if isfinite(value)), default=0.0)
+        import numpy as np
+
+        largest = 0.0
+        for column in self._columns(firsts, lasts, name):
+            finite = np.abs(column[np.isfinite(column)])
+            largest = max(largest, float(finite.max(initial=0.0)))
+        return largest
+
+    def _columns(self, firsts: Sequence[int], lasts: Sequence[int], name: str) -> Iterator[npt.NDArray[Any]]:
+        """A figure of spans, NaN where there is none, in pieces; nothing where no figures are known."""
+        import numpy as np
+
+        if self._table is None or not firsts:
+            return
+        begins, ends = np.array(firsts, np.int64), np.array(lasts, np.int64)
+        rows = np.cumsum(ends - begins)
+        if rows[-1] == len(rows):
+            yield self._of_rows(begins, name)
+            return
+        at = 0
+        while at < len(rows):
+            before = rows[at - 1] if at else 0
+            end = max(int(np.searchsorted(rows, before + PIECE, "right")), at + 1)
+            yield self._summed(begins[at:end], ends[at:end])[name]
+            at = end
+
+    def _of_rows(self, rows: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+        """A figure of single rows, NaN where there is none: nothing is to be summed."""
+        import numpy as np
+
+        if self._table is None:
+            raise KeyError("no figures are known")
+        column, least = _OF_ROWS[name]
+        found = self._table[column, rows]
+        if name == "zero":
+            found /= np.maximum(self._table[_NUMEL, rows], 1)
+        there = self._table[_FINITE if name in _OF_FINITE else _NUMEL, rows] >= least
+        return np.where(there, found, np.nan)
 
     def _gradient(self, first: int, last: int) -> float | None:
         gradients = self._gradients()
@@ -289,19 +333,17 @@ class FigureStore:
             self._before_rows[list(self._before)] = list(self._before.values())
         return self._before_rows
 
-    def _summed(self, spans: Sequence[tuple[int, int]]) -> dict[str, npt.NDArray[Any] | None]:
-        """Figures over spans of rows, NaN where there is none: one pass over all their rows."""
+    def _summed(self, firsts: npt.NDArray[Any], lasts: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Figures of numbers over spans of rows, NaN where there is none: one pass over all their rows."""
         import numpy as np
 
-        out: dict[str, npt.NDArray[Any] | None] = dict.fromkeys(FIGURES)
         if self._table is None:
-            return out
-        firsts, lasts = np.array(spans, np.int64).T
+            raise KeyError("no figures are known")
         lengths = lasts - firsts
         starts = np.cumsum(lengths) - lengths
         # One span is a slice: nothing is copied of a large block.
         rows: Any = slice(firsts[0], lasts[0])
-        if len(spans) > 1:
+        if len(firsts) > 1:
             rows = np.arange(int(lengths.sum())) + np.repeat(firsts - starts, lengths)
         part = self._table[:, rows]
         before = self._again()
@@ -336,7 +378,7 @@ class FigureStore:
                 # What is known of one tensor is not worked out again from its square.
                 "std": np.where((lengths == 1) & (count > 1), part[_STD][starts], std),
             }
-        for name, column in found.items():
-            there = numel > 0 if name in ("nan", "inf", "zero") else count > 0
-            out[name] = np.where(there, column, np.nan)
-        return out
+        return {
+            name: np.where((count if name in _OF_FINITE else numel) > 0, column, np.nan)
+            for name, column in found.items()
+        }

@@ -129,10 +129,13 @@ class FigureColumn:
         self.name = name
         self.width = SIGNED_WIDTH if name == "mean" else WIDTH
         self._opened = opened
-        # What was worked out since figures, or the rows on screen, have changed.
+        # What was worked out since figures have changed, and rows beside each other by the block around.
         self._at: object = None
         self._cells: dict[int, FigureCell] = {}
         self._largest: dict[int, float] = {}
+        self._beside: dict[int, tuple[list[int], list[int]]] = {}
+        self._gradients = opened.gradients
+        self._passes = 0
 
     @property
     def words(self) -> str:
@@ -141,19 +144,21 @@ class FigureColumn:
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """Another one once figures have changed."""
-        return self._opened.figures.revision, id(self._opened.gradients)
+        """Another one once this figure of any row may have changed."""
+        if self._opened.gradients is not self._gradients:
+            self._gradients, self._passes = self._opened.gradients, self._passes + 1
+        revision = self._opened.figures.revision if self.name not in GIVEN else 0
+        return revision, self._passes if self.name == "gradient" else 0
 
     def rows_changed(self) -> None:
         """Other rows are beside each other now."""
-        self._at = None
+        self._at, self._beside = None, {}
 
     # Figures
 
-    def _span(self, row: int) -> tuple[int, int]:
-        """The rows that a row of the tree has the figure of."""
-        opened = self._opened
-        return row, row + 1 if opened.tree.tensor[row] >= 0 else opened.view.last(row)
+    def _last(self, row: int) -> int:
+        """The row after the last one that a row of the tree has the figure of."""
+        return row + 1 if self._opened.tree.tensor[row] >= 0 else self._opened.view.last(row)
 
     def values(self, rows: Sequence[int]) -> list[float | None]:
         """Figures of rows as the tree shows them: over all below a block, and all that one stands in for.
@@ -163,11 +168,12 @@ class FigureColumn:
         if self.name == "size":
             return [self._bytes(row) for row in rows]
         figures = self._opened.figures
-        found = figures.spans([self._span(row) for row in rows], self.name)
+        lasts = [self._last(row) for row in rows]
+        found = figures.spans(rows, lasts, self.name)
         if self.name in _OF_FINITE and figures.bad_rows:
             missing = [place for place, value in enumerate(found) if value is None]
-            spans = [self._span(rows[place]) for place in missing]
-            both = zip(missing, figures.spans(spans, "nan"), figures.spans(spans, "inf"), strict=True)
+            spans = [rows[place] for place in missing], [lasts[place] for place in missing]
+            both = zip(missing, figures.spans(*spans, "nan"), figures.spans(*spans, "inf"), strict=True)
             for place, nans, infinite in both:
                 found[place] = nan if nans else inf if infinite else None
         return found
@@ -197,7 +203,7 @@ class FigureColumn:
             return FigureCell(text, bad=True)
         largest = self._scale(row, flat)
         share = min(abs(found) / largest, 1.0) if largest else 0.0
-        bad = self.name not in GIVEN and within(self._opened.figures.bad_rows, *self._span(row))
+        bad = self.name not in GIVEN and within(self._opened.figures.bad_rows, row, self._last(row))
         return FigureCell(text, share, found < 0, bad)
 
     def _why_none(self, row: int) -> str:
@@ -213,20 +219,22 @@ class FigureColumn:
         return "-"
 
     def _scale(self, row: int, flat: FlatView | None) -> float:
-        """What a bar is relative to: of a size the sum around it, of a share all, else the largest beside it."""
+        """What a bar is relative to: a size to the sum around it, a share to all, else the largest beside."""
         if self.name == "zero":
             return 1.0
         opened, above = self._opened, self._opened.tree.parent[row] if flat is None else -1
         if above not in self._largest:
-            if flat is None and self.name == "size":
-                self._largest[above] = float(opened.sums(max(above, 0))[1])
+            if self.name == "size":
+                around = [max(above, 0)] if flat is None else flat.rows
+                self._largest[above] = float(max(opened.sums(at)[1] for at in around))
             else:
-                rows = flat.rows if flat is not None else self._beside(above)
-                found = (abs(value) for value in self.values(rows) if value is not None)
-                self._largest[above] = max((value for value in found if isfinite(value)), default=0.0)
+                if above not in self._beside:
+                    rows = flat.rows if flat is not None else self._rows_in(above)
+                    self._beside[above] = rows, [self._last(at) for at in rows]
+                self._largest[above] = opened.figures.largest(*self._beside[above], self.name)
         return self._largest[above]
 
-    def _beside(self, above: int) -> list[int]:
+    def _rows_in(self, above: int) -> list[int]:
         """The rows directly in a block, of blocks that are folded the one that stands for them."""
         if above < 0:
             return [0]

@@ -107,7 +107,11 @@ def test_a_block_has_the_figures_of_all_distinct_known_numbers_below_it(
     spans = [(first, last) for first in range(len(tree)) for last in range(first + 1, len(tree) + 1)]
     for name in (*names, "size"):
         # Many at once, and each alone: of any rows that follow each other, each memory once.
-        for (first, last), value in zip(spans, store.spans(spans, name), strict=True):
+        firsts, lasts = ([span[end] for span in spans] for end in (0, 1))
+        found = store.spans(firsts, lasts, name)
+        largest = max((abs(value) for value in found if value is not None), default=0.0)
+        assert store.largest(firsts, lasts, name) == largest
+        for first, last, value in zip(firsts, lasts, found, strict=True):
             assert close(value, store.span(first, last, name)), name
             below = {memory[tensor] for tensor in tree.tensor[first:last] if tensor >= 0}
             numbers = [
@@ -148,7 +152,7 @@ def test_what_is_counted_again_with_the_same_figures_changes_nothing() -> None:
     assert store.revision == before
     store.add(0, found._replace(zero=1))
     assert store.revision > before
-    assert store.spans([(0, 1), (2, 3)], "zero") == [None, 0.5]
+    assert store.spans([0, 2], [1, 3], "zero") == [None, 0.5]
 
 
 def test_figures_of_one_tensor_are_not_worked_out_again() -> None:
@@ -156,7 +160,7 @@ def test_figures_of_one_tensor_are_not_worked_out_again() -> None:
     store = FigureStore(Tree(listing_of([("a", 0, False), ("a", 1, False)], [[1.0, 2.0]] * 4)))
     for tensor, std in ((0, 0.1), (1, 1e300)):
         store.add(tensor, counted([1.0, 2.0])._replace(std=std))
-    assert store.spans([(2, 3), (3, 4)], "std") == [0.1, 1e300]
+    assert store.spans([2, 3], [3, 4], "std") == [0.1, 1e300]
 
 
 def test_what_cannot_be_read_says_why_until_it_is_forgotten() -> None:
