@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from paramtui.core.ordering import by_figure
@@ -46,15 +47,37 @@ class SortedView:
 
     def renew(self) -> None:
         """Follows what was opened, closed, folded or filtered in the tree view."""
-        if self._seen == self.view.rows:
-            return
-        seen = self._seen = list(self.view.rows)
-        value = self._look(seen)
+        if self._seen != self.view.rows:
+            if not self._follow(self._seen, self.view.rows):
+                self.rows = self._sorted(self.view.rows)
+            self._seen = list(self.view.rows)
+            self._places = None
+
+    def _follow(self, before: list[int], after: list[int]) -> bool:
+        """Puts in or takes out what lies below one block; False where more than that has changed."""
+        longer, shorter = (after, before) if len(after) > len(before) else (before, after)
+        count = len(longer) - len(shorter)
+        # Rows ascend: from the first one that differs on, all do.
+        at = bisect_left(range(len(shorter)), 1, key=lambda place: shorter[place] != longer[place])
+        if not at or not count or longer[:at] != shorter[:at] or longer[at + count :] != shorter[at:]:
+            return False
+        tree, block, inside = self.view.tree, longer[at - 1], longer[at : at + count]
+        rest = longer[at + count] if at + count < len(longer) else len(tree)
+        place = self.place(block)
+        if place is None or tree.parent[inside[0]] != block or not inside[-1] < tree.end[block] <= rest:
+            return False
+        opened = longer is after
+        self.rows[place + 1 : place + 1 + (0 if opened else count)] = self._sorted(inside) if opened else []
+        return True
+
+    def _sorted(self, rows: list[int]) -> list[int]:
+        """Rows that ascend, with those of each block in the order of the figure."""
+        value = self._look(rows)
         end = self.view.tree.end
         # Rows side by side, by the block around them; None for the outermost ones.
         inside: dict[int | None, list[int]] = {}
         around: list[int] = []
-        for row in seen:
+        for row in rows:
             while around and end[around[-1]] <= row:
                 around.pop()
             inside.setdefault(around[-1] if around else None, []).append(row)
@@ -70,11 +93,9 @@ class SortedView:
                     found = by_figure(found, [value[row] for row in found], reverse=self.reverse)
                 rest += reversed(found)
             if not rest:
-                break
+                return out
             block = rest.pop()
             out.append(block)
-        self.rows = out
-        self._places = None
 
     def _look(self, rows: list[int]) -> dict[int, float | None]:
         """Figures of rows, those asked for before as they were then."""
