@@ -61,7 +61,7 @@ ACTIONS: Final = (
         "tree", "figure", "next_figure", "c", "c", "show a figure in each row: std, NaN, size...", "column"
     ),
     Action("tree", "sort", "sort", "S", "S", ""),
-    Action("tree", "reverse", "reverse", "R", "R", "sort by that figure; flat list: by name, size; reversed"),
+    Action("tree", "reverse", "reverse", "R", "R", "sort by that figure, a list by name, size; reverse"),
     Action("tree", "clear", "clear", "escape", "esc", "end the filter, the flat list, the marks"),
     Action("values", "up", "scroll_rows(-1)", "up,k", "↑ k", ""),
     Action("values", "down", "scroll_rows(1)", "down,j", "↓ j", "a row up, down"),

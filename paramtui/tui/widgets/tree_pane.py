@@ -55,10 +55,12 @@ class TreePane(RowList):
         opened, flat = self._opened, self._flat
         words = ""
         if opened is not None and flat is not None:
+            from paramtui.core.flat_view import FIGURE  # imported with the list
+
             inside = f" in {tree_rows.full_label(opened, flat.root)}" if flat.root else ""
             way = " (reversed)" if flat.reverse else ""
             # By which figure is said with it.
-            order = f", by {flat.order}{way}" if flat.order != "figure" else ""
+            order = f", by {flat.order}{way}" if flat.order != FIGURE else ""
             words = f"{counted(len(flat), 'tensor')}{inside}{order}"
         if self._kept is not None and self._query is not None:
             # What is hidden must not be taken for missing.
@@ -121,7 +123,7 @@ class TreePane(RowList):
             return
         beside = opened.tree.children(opened.tree.parent[row])
         shown = sorted(place for found in beside if (place := view.place(found)) is not None)
-        at = bisect_left(shown, self._cursor) + step
+        at = bisect_left(shown, view.place(row) or 0) + step
         if 0 <= at < len(shown):
             self.go(shown[at])
 
