@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from itertools import pairwise
-from math import isfinite, isnan
+from math import isclose, isfinite, isnan
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.core.gradients import NO_GRADIENTS, Gradients
@@ -52,6 +52,14 @@ def _parts(found: Statistics) -> tuple[float, ...]:
         found.abs_max or 0.0,
         found.l2 or 0.0,
         std,
+    )
+
+
+def _same(one: Statistics, other: Statistics) -> bool:
+    """Whether figures are equal but for the last digits, which depend on how the numbers were divided up."""
+    parts = list(zip(_parts(one), _parts(other), strict=True))
+    return all(a == b for a, b in parts[:_MEAN]) and all(
+        isclose(a, b, rel_tol=1e-9) for a, b in parts[_MEAN:]
     )
 
 
@@ -144,7 +152,7 @@ class FigureStore:
             row = self._tree.row_of(name)
             if row is not None:
                 self._fill(row, found)
-        if before is None or isinstance(found, Exception) or _parts(before) != _parts(found):
+        if before is None or isinstance(found, Exception) or not _same(before, found):
             self.revision += 1
 
     def forget(self, tensors: Iterable[int]) -> None:
