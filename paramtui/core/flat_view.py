@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from paramtui.core.ordering import in_order
+from paramtui.core.ordering import by_figure, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from paramtui.core.tree import Tree
+
+# The order that a figure of each tensor gives, beside `ORDERS`.
+FIGURE: Final = "figure"
 
 
 class FlatView:
@@ -18,7 +21,7 @@ class FlatView:
     Attributes:
         tree: The tree whose rows they are.
         root: The block that they lie in.
-        order: One of `ORDERS`.
+        order: One of `ORDERS`, or `FIGURE`.
         reverse: Whether the order is turned round.
         rows: Tree rows in the order shown.
     """
@@ -33,13 +36,27 @@ class FlatView:
         self._places: dict[int, int] | None = None
         self.sort(order, reverse=reverse)
 
-    def sort(self, order: str, *, reverse: bool = False) -> None:
-        """Puts the rows in another order."""
+    def sort(
+        self,
+        order: str,
+        *,
+        reverse: bool = False,
+        values: Callable[[list[int]], list[float | None]] | None = None,
+    ) -> None:
+        """Puts the rows in another order.
+
+        Args:
+            order: One of `ORDERS`, or `FIGURE`.
+            reverse: Whether it is turned round.
+            values: Figures of rows, None where one is unknown; needed for `FIGURE` alone.
+        """
         self.order, self.reverse = order, reverse
         tree = self.tree
         tensors = tree.tensors_below(self.root)
         rows = [row for row in range(self.root, tree.end[self.root]) if tree.tensor[row] >= 0]
-        if order != "stored" or reverse:
+        if order == FIGURE and values is not None:
+            rows = by_figure(rows, values(rows), reverse=reverse)
+        elif order != "stored" or reverse:
             row_of = dict(zip(tensors, rows, strict=True))
             rows = [row_of[tensor] for tensor in in_order(tree.listing, tensors, order, reverse=reverse)]
         self._all = rows

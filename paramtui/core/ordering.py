@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from paramtui.core.listing import Listing
 
@@ -44,3 +45,22 @@ def in_order(listing: Listing, tensors: Iterable[int], order: str, *, reverse: b
     if reverse:
         out.reverse()
     return out
+
+
+def by_figure(rows: Sequence[int], values: Sequence[float | None], *, reverse: bool = False) -> list[int]:
+    """Rows with the largest figure first, NaN before all numbers; equal ones stay as they were.
+
+    Args:
+        rows: What to put in order.
+        values: The figure of each; None where it is unknown, which comes last in either order.
+        reverse: Whether the order of what is known is turned round.
+    """
+    # NaN compares with nothing, itself included: it has a place of its own.
+    known = [(value, row) for value, row in zip(values, rows, strict=True) if value is not None]
+    out = [row for value, row in known if value != value]  # noqa: PLR0124
+    numbers = [(value, row) for value, row in known if value == value]  # noqa: PLR0124
+    numbers.sort(key=itemgetter(0), reverse=True)
+    out += [row for _, row in numbers]
+    if reverse:
+        out.reverse()
+    return out + [row for value, row in zip(values, rows, strict=True) if value is None]

@@ -57,8 +57,11 @@ ACTIONS: Final = (
     Action("tree", "collapse-all", "collapse_all", "minus", "-", "open, close all blocks", "all"),
     Action("tree", "flat", "flat", "f", "f", "", "flat"),
     Action("tree", "flat-block", "flat_block", "F", "F", "flat list of all tensors; of this block only"),
+    Action(
+        "tree", "figure", "next_figure", "c", "c", "show a figure in each row: std, NaN, size...", "column"
+    ),
     Action("tree", "sort", "sort", "S", "S", ""),
-    Action("tree", "reverse", "reverse", "R", "R", "flat list: by name, size, shape, dtype; reversed"),
+    Action("tree", "reverse", "reverse", "R", "R", "sort by that figure, a list by name, size; reverse"),
     Action("tree", "clear", "clear", "escape", "esc", "end the filter, the flat list, the marks"),
     Action("values", "up", "scroll_rows(-1)", "up,k", "↑ k", ""),
     Action("values", "down", "scroll_rows(1)", "down,j", "↓ j", "a row up, down"),

@@ -57,26 +57,28 @@ def fold_body(opened: Opened, row: int) -> list[Text]:
 
 
 def _fold_lines(opened: Opened, fold: Fold) -> list[Text]:
-    figures = cast("Figures | None", getattr(opened, "figures", None))
-    name = str(getattr(opened, "figure_shown", "") or "std")
+    from paramtui.tui.figure_column import FIGURE_WORDS  # not before there is a fold to tell of
+
+    figures, name = cast("Figures", opened.figures), opened.figure_shown or "std"
+    words = FIGURE_WORDS[name]
     tree = opened.tree
     offsets = [at - fold.first for at in range(fold.first, fold.first + fold.height) if tree.tensor[at] >= 0]
-    if not offsets or figures is None:
+    if not offsets:
         return []
     above = len(tree.name(fold.first)) + 1
-    title = f"{label(opened, fold.first)} ... {label(opened, fold.rows[-1])}, {name} of each"
+    title = f"{label(opened, fold.first)} ... {label(opened, fold.rows[-1])}, {words} of each"
     drawn: list[tuple[str, str]] = []
     for offset in offsets[:MAX_NAMES]:
         found = [_known(figures, row + offset, name) for row in fold.rows]
         if any(value is not None for value in found):
             inside = safe_text(tree.name(fold.first + offset)[above:]) or label(opened, fold.first)
-            drawn.append((fit(inside, NAME_WIDTH), f"{sparkline(found)} {span_words(found)}"))
+            drawn.append((fit(inside, NAME_WIDTH), f"{sparkline(found)} {span_words(found, name)}"))
     if not drawn:
-        return [Text(title, style="bold"), Text(ADVICE, style="dim")]
+        return [Text(title, style="bold"), Text(ADVICE, style="dim")] if name != "gradient" else []
     width = max(len(inside) for inside, _ in drawn)
     lines = [Text(title, style="bold")]
     lines += [
-        Text(f"{inside.ljust(width)}  {name}  {marks}", no_wrap=True, overflow="ellipsis")
+        Text(f"{inside.ljust(width)}  {words}  {marks}", no_wrap=True, overflow="ellipsis")
         for inside, marks in drawn
     ]
     if len(offsets) > MAX_NAMES:
@@ -85,8 +87,10 @@ def _fold_lines(opened: Opened, fold: Fold) -> list[Text]:
 
 
 def _known(figures: Figures, row: int, name: str) -> float | None:
-    """A figure of a tensor; NaN where it holds NaN or infinities."""
-    if any((figures.figure(row, bad) or 0) > 0 for bad in ("nan", "inf")):
+    """A figure of a tensor; NaN where it is one of numbers among which there are NaN or infinities."""
+    if name not in ("gradient", "size") and any(
+        (figures.figure(row, bad) or 0) > 0 for bad in ("nan", "inf")
+    ):
         return float("nan")
     return figures.figure(row, name)
 
@@ -118,10 +122,19 @@ def sparkline(found: Sequence[float | None], marks: int = MAX_MARKS) -> str:
     return out
 
 
-def span_words(found: Sequence[float | None]) -> str:
-    """``0.012 - 0.034``: the least figure and the largest; empty where none is finite."""
+def span_words(found: Sequence[float | None], name: str = "") -> str:
+    """``0.012 - 0.034``: the least figure and the largest; empty where none is finite.
+
+    Args:
+        found: Figures.
+        name: Which figure; sizes and shares are written as such.
+    """
     known = [value for value in found if value is not None and isfinite(value)]
     if not known:
         return ""
     low, high = f"{min(known):.3g}", f"{max(known):.3g}"
+    if name in ("size", "zero"):
+        from paramtui.tui.figure_column import figure_text
+
+        low, high = figure_text(name, min(known)), figure_text(name, max(known))
     return low if low == high else f"{low} - {high}"

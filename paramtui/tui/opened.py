@@ -62,6 +62,9 @@ class Opened:
         ties_shown: Whether the tree tells by colours and signs what shares memory.
         marked: The row to compare others with; -1 for none.
         figures: What is known of the numbers of tensors and blocks.
+        figure_shown: Which figure stands in each row of the tree; empty for none.
+        figure_order: Whether the tree is in the order of that figure: 1 for the largest first, -1 for the
+            smallest, 0 as it is stored.
         changed_rows: Rows of the tensors that are not as they were when the target was opened, and of names
             that are declared to be one of them, ascending.
         gradients: What is known of its gradients; replaced after each pass.
@@ -88,6 +91,8 @@ class Opened:
     changed_rows: Sequence[int] = ()
     ties_shown: bool = False
     marked: int = -1
+    figure_shown: str = ""
+    figure_order: int = 0
     _tie_rows: TieRows | None = None
     _norms: dict[tuple[int, int], tuple[float | None, bool]] = field(default_factory=dict)
     figures: FigureStore = field(init=False)

@@ -27,10 +27,14 @@ _DARK_ENDS: Final = {False: (255, 150, 40), True: (70, 150, 255)}
 _LIGHT_ENDS: Final = {False: (200, 80, 0), True: (0, 80, 200)}
 
 
+def ends(*, light: bool) -> dict[bool, tuple[int, int, int]]:
+    """Red, green and blue of the largest numbers, by whether they are negative."""
+    return _LIGHT_ENDS if light else _DARK_ENDS
+
+
 @lru_cache(maxsize=512)
 def _style(step: int, negative: bool, depth: str, light: bool) -> Style:  # noqa: FBT001  the key of a cache
-    zero, ends = (_LIGHT_ZERO, _LIGHT_ENDS) if light else (_DARK_ZERO, _DARK_ENDS)
-    end = ends[negative]
+    zero, end = _LIGHT_ZERO if light else _DARK_ZERO, ends(light=light)[negative]
     share = step / STEPS
     red, green, blue = (round(z + (e - z) * share) for z, e in zip(zero, end, strict=True))
     background = Color.from_rgb(red, green, blue)

@@ -27,6 +27,29 @@ MAX_LETTERS = 3
 FACTS = ("shape", "dtype", "size")
 GRADIENT_FACTS = ("norm", "ratio")
 GRADIENT_WIDTH = 7
+# Beside a figure and what a flat list is sorted by a whole name may be shorter.
+MIN_SORTED_NAME = 24
+BARS = (8, 4)
+# Facts that a figure says as well.
+SAME = {"size": "size", "gradient": "norm"}
+
+
+class FigureLook(NamedTuple):
+    """A figure at the end of a row.
+
+    Attributes:
+        name: Which figure.
+        text: What it says.
+        width: Cells of its column.
+        style: Of the text.
+        bar: A bar of so many cells, and its style.
+    """
+
+    name: str
+    text: str
+    width: int
+    style: Style
+    bar: Callable[[int], tuple[str, Style]]
 
 
 class RowLook(NamedTuple):
@@ -42,6 +65,7 @@ class RowLook(NamedTuple):
         base: Style of the line.
         style: Gives the style of a part by its name.
         group: Gives the colour of the group that shares memory with a row; None for none.
+        figure: The figure that stands on it; None while none is shown.
     """
 
     width: int
@@ -52,6 +76,7 @@ class RowLook(NamedTuple):
     base: Style
     style: Callable[[str], Style]
     group: Callable[[int], Style | None]
+    figure: FigureLook | None = None
 
     @property
     def flat(self) -> bool:
@@ -151,6 +176,8 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
         if rest > 3:
             out.append(("  " + fit(value, rest), look.style("value")))
         return out
+    figure = _figure(opened, look, room)
+    room -= sum(cell_len(text) for text, _ in figure)
     tail = _facts(opened, row, look, room, cell_len(name + repeated))
     shown = fit(name, room - cell_len(tail) - bool(tail))
     out += _marked(opened, row, shown, name, look, name_style)
@@ -158,7 +185,49 @@ def pieces(opened: Opened, row: int, look: RowLook) -> list[tuple[str, Style]]:
     out.append((repeated, look.style("facts")))
     out.append((" " * (room - cell_len(tail) - cell_len(shown + repeated)), name_style))
     out.append((tail, look.style("facts")))
-    return out
+    return out + figure
+
+
+def _figure(opened: Opened, look: RowLook, room: int) -> list[tuple[str, Style]]:
+    """The figure at the end of a row of `room` cells, after a bar where a name keeps its cells beside it."""
+    figure, base = look.figure, look.base
+    if figure is None:
+        return []
+    room -= figure.width + 1
+    length = bar_length(opened, look)
+    out: list[tuple[str, Style]] = []
+    if length and room - length - 1 >= MIN_NAME:
+        out = [(" ", base), figure.bar(length)]
+    pad = " " * (1 + figure.width - cell_len(figure.text))
+    return [*out, (pad, base), (figure.text, figure.style)]
+
+
+def bar_length(opened: Opened, look: RowLook) -> int:
+    """Cells of all bars: long ones beside all facts, short ones beside what stays longest, or 0."""
+    columns = _all_columns(opened, look)
+    stays = [look.order] if look.order in columns else [] if look.flat else list(columns)[:1]
+    rest = _beside_names(opened, look)
+    for length, beside in zip(BARS, (list(columns), stays), strict=True):
+        if sum(columns[name] + 1 for name in beside) + length + 1 <= rest:
+            return length
+    return 0
+
+
+def _beside_names(opened: Opened, look: RowLook) -> int:
+    """What a pane has room for on every row beside names and figures: bars and facts."""
+    figure = look.figure
+    if not look.flat:
+        rest = look.width - gutter(opened) - 1 - MIN_NAME
+    else:
+        rest = look.width - (MIN_SORTED_NAME if figure is not None and look.order in FACTS else MIN_FLAT_NAME)
+    return rest - (figure.width + 1 if figure is not None else 0)
+
+
+def _room_for_facts(opened: Opened, look: RowLook) -> int:
+    """What is left of that beside bars, so that columns stay in place."""
+    rest = _beside_names(opened, look)
+    length = bar_length(opened, look) if look.figure is not None else 0
+    return rest - (length + 1 if length else 0)
 
 
 def _is_problem(opened: Opened, row: int) -> bool:
@@ -212,11 +281,13 @@ def _facts(opened: Opened, row: int, look: RowLook, room: int, name: int) -> str
     fold = opened.view.stands_for(row)
     if fold is not None:
         found = fold_facts(opened, fold, found)
-    widest = look.width - gutter(opened) - 1
-    columns = _all_columns(opened)
-    # What the pane has room for on every row, so that columns stay in place; what matters most stays longest.
+    columns = _all_columns(opened, look)
+    if "size" not in columns:
+        del found[2:]
+    most = _room_for_facts(opened, look)
+    # What matters most stays longest.
     kept = list(columns)
-    while kept and widest - sum(columns[column] + 1 for column in kept) < MIN_NAME:
+    while kept and sum(columns[column] + 1 for column in kept) > most:
         kept.pop()
     gradient = gradient_facts(opened, row, opened.view.last(row)) if opened.gradients.any else ("", "")
     while kept:
@@ -236,12 +307,16 @@ def _facts(opened: Opened, row: int, look: RowLook, room: int, name: int) -> str
     return ""
 
 
-def _all_columns(opened: Opened) -> dict[str, int]:
+def _all_columns(opened: Opened, look: RowLook) -> dict[str, int]:
     """Widths of the columns, from what matters most."""
     shape, dtype, size = opened.columns
-    if not opened.gradients.any:
-        return {"shape": shape, "dtype": dtype, "size": size}
-    return {"shape": shape, "norm": GRADIENT_WIDTH, "size": size, "dtype": dtype, "ratio": GRADIENT_WIDTH}
+    columns = {"shape": shape, "dtype": dtype, "size": size}
+    if opened.gradients.any:
+        columns = {"shape": shape, "norm": GRADIENT_WIDTH, "size": size, "dtype": dtype}
+        columns["ratio"] = GRADIENT_WIDTH
+    if look.figure is not None:
+        columns.pop(SAME.get(look.figure.name, ""), None)
+    return columns
 
 
 def _flat_facts(opened: Opened, row: int, found: list[str], look: RowLook) -> str:
@@ -252,8 +327,10 @@ def _flat_facts(opened: Opened, row: int, found: list[str], look: RowLook) -> st
         widths |= dict.fromkeys(GRADIENT_FACTS, GRADIENT_WIDTH)
     # The norm of the gradient comes after the shape, its ratio last.
     rank = ["shape", "norm", "dtype", "size", "ratio"]
-    kept = sorted(texts, key=lambda name: (name != look.order, rank.index(name)))
-    while kept and look.width - sum(widths[name] + 1 for name in kept) < MIN_FLAT_NAME:
+    there = [name for name in texts if look.figure is None or name != SAME.get(look.figure.name)]
+    kept = sorted(there, key=lambda name: (name != look.order, rank.index(name)))
+    most = _room_for_facts(opened, look)
+    while kept and sum(widths[name] + 1 for name in kept) > most:
         kept.pop()
     order = [name for name in (*FACTS, *GRADIENT_FACTS) if name in kept]
     return _columns([texts[name] for name in order], [widths[name] for name in order])

@@ -103,6 +103,28 @@ def test_a_block_has_the_figures_of_all_distinct_known_numbers_below_it(
         values = (wanted.std, wanted.abs_max, wanted.mean, wanted.l2, wanted.nan, wanted.inf, share)
         for name, value in zip(names, values, strict=True):
             assert close(store.figure(row, name), value), name
+    names = ("std", "abs_max", "mean", "l2", "nan", "inf", "zero")
+    spans = [(first, last) for first in range(len(tree)) for last in range(first + 1, len(tree) + 1)]
+    for name in (*names, "size"):
+        # Many at once, and each alone: of any rows that follow each other, each memory once.
+        firsts, lasts = ([span[end] for span in spans] for end in (0, 1))
+        found = store.spans(firsts, lasts, name)
+        largest = max((abs(value) for value in found if value is not None), default=0.0)
+        assert store.largest(firsts, lasts, name) == largest
+        for first, last, value in zip(firsts, lasts, found, strict=True):
+            assert close(value, store.span(first, last, name)), name
+            below = {memory[tensor] for tensor in tree.tensor[first:last] if tensor >= 0}
+            numbers = [
+                number for content, shifted in sorted(below & told) for number in contents[content][shifted:]
+            ]
+            wanted = counted(numbers)
+            if name == "size":
+                sizes = [8 * (len(contents[content]) - shifted) for content, shifted in below]
+                assert value == (sum(sizes) if sizes else None)
+            elif name == "zero" or not numbers:
+                assert close(value, wanted.zero / wanted.numel if numbers else None)
+            else:
+                assert close(value, getattr(wanted, name)), name
     bad = {key for key in told if not np.isfinite(contents[key[0]][key[1] :]).all()}
     assert store.bad_rows == [
         row for row in range(len(tree)) if tree.tensor[row] >= 0 and memory[tree.tensor[row]] in bad
@@ -120,6 +142,30 @@ def test_large_numbers_do_not_spoil_the_norm_of_a_block_nor_small_ones_beside_th
     assert store.figure(tree.find("b")[0], "l2") == pytest.approx(math.sqrt(5) * 1e-9)
 
 
+def test_what_is_counted_again_with_the_same_figures_changes_nothing() -> None:
+    store = FigureStore(Tree(listing_of([("a", 0, False)], [[1.0, 2.0]] * 4)))
+    found = counted([1.0, 2.0])
+    store.add(0, found)
+    before = store.revision
+    store.add(0, found._replace(quantile_error=0.5))
+    assert store.of(0) == found._replace(quantile_error=0.5)
+    # The last digit depends on how the numbers were divided up.
+    assert found.std is not None
+    store.add(0, found._replace(std=math.nextafter(found.std, 1.0)))
+    assert store.revision == before
+    store.add(0, found._replace(zero=1))
+    assert store.revision > before
+    assert store.spans([0, 2], [1, 3], "zero") == [None, 0.5]
+
+
+def test_figures_of_one_tensor_are_not_worked_out_again() -> None:
+    """Not a digit is lost where a tensor is one of many rows, nor where its square is no number."""
+    store = FigureStore(Tree(listing_of([("a", 0, False), ("a", 1, False)], [[1.0, 2.0]] * 4)))
+    for tensor, std in ((0, 0.1), (1, 1e300)):
+        store.add(tensor, counted([1.0, 2.0])._replace(std=std))
+    assert store.spans([2, 3], [3, 4], "std") == [0.1, 1e300]
+
+
 def test_what_cannot_be_read_says_why_until_it_is_forgotten() -> None:
     store = FigureStore(
         Tree(listing_of([("a", 0, False), ("b", 0, False), ("b", 1, False)], [[1.0, 2.0]] * 4))
@@ -130,7 +176,9 @@ def test_what_cannot_be_read_says_why_until_it_is_forgotten() -> None:
     assert store.revision > before
     assert [store.why_none(tensor) for tensor in range(3)] == ["its bytes are missing"] * 2 + [""]
     assert (store.unknown(), store.unreadable()) == ([2], 1)
+    assert store.missing == 1
     store.forget([1])
+    assert store.missing == 3
     assert store.why_none(0) == ""
     assert store.unknown() == [0, 2]
 

@@ -168,6 +168,7 @@ class BrowseScreen(
                 opened.view.expand(at)
         await carry_folds(before, opened)
         opened.ties_shown = before.ties_shown
+        opened.figure_shown, opened.figure_order = before.figure_shown, before.figure_order
         if opened.ties_shown:
             await asyncio.to_thread(lambda: opened.tie_rows)
         marked = opened.tree.find(names[before.marked]) if before.marked >= 0 else []

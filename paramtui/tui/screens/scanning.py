@@ -124,6 +124,8 @@ class ScanningMixin(_Base):
             self._tick(scan)
             if self._scan is scan:
                 self._scan = None
+            for tree in self.query(TreePane):
+                tree.figures_known()
             for title in self.query(TitleLine):
                 title.running("")
         if self.opened is scan.opened and self.query(TreePane):
@@ -161,6 +163,7 @@ class ScanningMixin(_Base):
         self._scan = None
         self.workers.cancel_group(self, "scan")
         self._tick(scan)
+        self.query_one(TreePane).figures_known()
         self.query_one(TitleLine).running("")
         left = len(scan.opened.figures.unknown())
         self.say(f"stopped: {counted(left, 'tensor')} not looked at yet, I goes on")
@@ -236,6 +239,7 @@ class ScanningMixin(_Base):
                 opened.figures.add(tensor, found)
         if known and self.opened is opened and self.query(TreePane):
             self.figures_changed()
+            self.query_one(TreePane).figures_known()
 
     @work(group="keep")
     async def _keep(self, opened: Opened) -> None:

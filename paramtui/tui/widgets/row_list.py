@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from paramtui.core.flat_view import FlatView
     from paramtui.core.search import Query
+    from paramtui.core.sorted_view import SortedView
     from paramtui.core.tree_view import TreeView
     from paramtui.tui.opened import Opened
+    from paramtui.tui.widgets.figured import Figured
 
-    View: TypeAlias = TreeView | FlatView
+    View: TypeAlias = TreeView | SortedView | FlatView
 
 
 # Seconds for which rows that have changed are lit.
@@ -66,6 +68,8 @@ class RowList(ScrollView, can_focus=True):
         super().__init__(id="tree")
         self._opened: Opened | None = None
         self._flat: FlatView | None = None
+        # From when a figure is first shown of each row.
+        self._figured: Figured | None = None
         self._query: Query | None = None
         self._cursor = 0
         self._unfiltered: bytes | None = None
@@ -83,8 +87,12 @@ class RowList(ScrollView, can_focus=True):
 
     @property
     def view(self) -> View | None:
-        """The rows on screen: of the tree, or of a flat list."""
-        return self._flat or (self._opened.view if self._opened is not None else None)
+        """The rows on screen: of the tree, in its order or in that of a figure, or of a flat list."""
+        if self._flat is not None:
+            return self._flat
+        if self._figured is not None and self._figured.ordered is not None:
+            return self._figured.ordered
+        return self._opened.view if self._opened is not None else None
 
     @property
     def flat(self) -> FlatView | None:
@@ -92,11 +100,16 @@ class RowList(ScrollView, can_focus=True):
         return self._flat
 
     def _resized(self) -> None:
-        """The number of rows has changed."""
+        """Rows came or went, or stand in another order."""
+        if self._figured is not None:
+            self._figured.rows_changed()
         view = self.view
         if view is not None:
             self.virtual_size = Size(1, len(view))
             self.refresh()
+
+    def show_words(self) -> None:
+        """Writes into the frame what is shown."""
 
     # Moves
 
@@ -148,17 +161,29 @@ class RowList(ScrollView, can_focus=True):
         opened, view = self._opened, self.view
         if opened is None or view is None:
             return
+        self._resized()
         before = row
         place = view.place(row) if row >= 0 else None
         while place is None and row > 0:
             row = opened.tree.parent[row]
             place = view.place(row)
-        self._resized()
         # The number of the cursor's line may be the same on another row.
         self._cursor = -1
         self.go(place or 0, jump=True)
         if self.row == before:
             self.refresh()
+
+    def figures_known(self) -> None:
+        """All that is known for now has come: puts rows in order by it, with the cursor on its row."""
+        if self._figured is not None:
+            self._figured.order_anew()
+            self.show_words()
+
+    def reordered(self, row: int) -> None:
+        """Shows the same rows in another order, with the cursor on a row."""
+        self.show_words()
+        self.keep_on(row)
+        self.refresh()
 
     # Drawing
 
@@ -219,5 +244,7 @@ class RowList(ScrollView, can_focus=True):
             return self._group_style(opened, row, expanded=expanded)
 
         order = self._flat.order if self._flat is not None else None
-        look = RowLook(width, here, order, expanded, self._query, cursor, style, group)
+        figured = self._figured
+        figure = figured.look(row, cursor, toned=not (here or lit)) if figured is not None else None
+        look = RowLook(width, here, order, expanded, self._query, cursor, style, group, figure)
         return strip(tree_rows.pieces(opened, row, look), width, cursor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from paramtui.core.search import Query
     from paramtui.tui.opened import Opened
+    from paramtui.tui.widgets.figured import Figured
 
 
 class TreePane(RowList):
@@ -39,31 +40,41 @@ class TreePane(RowList):
         """Shows a tree from its first row."""
         self._opened = opened
         self._flat = None
+        if self._figured is not None or opened.figure_shown:
+            self._figures(opened).open(opened)
         self._query = None
         self._unfiltered = None
         self._cursor = 0
         self.scroll_to(y=0, animate=False, immediate=True)
         self._resized()
-        self._title()
+        self.show_words()
         self.post_message(self.Moved(self.row))
 
-    def _title(self) -> None:
+    def show_words(self) -> None:
+        """Writes into the frame what is shown, in what order, and what is left out."""
         opened, flat = self._opened, self._flat
         words = ""
         if opened is not None and flat is not None:
+            from paramtui.core.flat_view import FIGURE  # imported with the list
+
             inside = f" in {tree_rows.full_label(opened, flat.root)}" if flat.root else ""
             way = " (reversed)" if flat.reverse else ""
-            words = f"{counted(len(flat), 'tensor')}{inside}, by {flat.order}{way}"
+            # By which figure is said with it.
+            order = f", by {flat.order}{way}" if flat.order != FIGURE else ""
+            words = f"{counted(len(flat), 'tensor')}{inside}{order}"
         if self._kept is not None and self._query is not None:
             # What is hidden must not be taken for missing.
             words += f"{', ' if words else ''}only {safe_text(self._query.text, 30)}"
+        figured = self._figured.words() if self._figured is not None else ""
+        words += f"{'   ' if words and figured else ''}{figured}"
         self.border_title = Text(words) if words else None
-        gradients = opened is not None and opened.gradients.any
+        # Beside a figure the columns are others.
+        gradients = opened is not None and opened.gradients.any and not opened.figure_shown
         self.border_subtitle = Text("right: gradient norm, / weight norm") if gradients else None
 
     def marks_changed(self) -> None:
         """Draws the rows with what is known of gradients and changes now."""
-        self._title()
+        self.show_words()
         self.refresh()
 
     def go_to_row(self, row: int) -> None:
@@ -73,7 +84,9 @@ class TreePane(RowList):
             return
         if self._flat is not None and self._flat.place(row) is None:
             self.end_flat()
-        view = self._flat or opened.view
+        view = self.view
+        if view is None:
+            return
         count = len(view)
         try:
             place = view.reveal(row)
@@ -92,29 +105,27 @@ class TreePane(RowList):
 
     def action_parent(self) -> None:
         """Moves to the block around."""
-        opened, row = self._opened, self.row
-        if opened is None or row < 0 or self._flat is not None:
+        self._go_above(jump=True)
+
+    def _go_above(self, *, jump: bool) -> None:
+        opened, view, row = self._opened, self.view, self.row
+        if opened is None or view is None or row < 0 or self._flat is not None:
             return
-        above = opened.view.place(opened.tree.parent[row])
+        above = view.place(opened.tree.parent[row])
         if above is not None:
-            self.go(above, jump=True)
+            self.go(above, jump=jump)
 
     def action_sibling(self, step: int) -> None:
         """Moves to the next or previous row of the same block."""
-        opened, row = self._opened, self.row
-        if opened is None or row <= 0 or self._flat is not None:
+        opened, view, row = self._opened, self.view, self.row
+        if opened is None or view is None or row <= 0 or self._flat is not None:
             self.action_move(step)
             return
-        shown = [
-            found
-            for found in opened.tree.children(opened.tree.parent[row])
-            if opened.view.place(found) is not None
-        ]
-        at = shown.index(row) + step
+        beside = opened.tree.children(opened.tree.parent[row])
+        shown = sorted(place for found in beside if (place := view.place(found)) is not None)
+        at = bisect_left(shown, view.place(row) or 0) + step
         if 0 <= at < len(shown):
-            place = opened.view.place(shown[at])
-            if place is not None:
-                self.go(place)
+            self.go(shown[at])
 
     # Opening and closing
 
@@ -125,6 +136,10 @@ class TreePane(RowList):
             stood = opened.view.stands_for(row) is not None
             opened.view.toggle(row)
             self._resized()
+            view = self.view
+            if view is not None and view.place(row) != self._cursor:
+                # What it stood in for has figures of its own, and other places by them.
+                self.keep_on(row)
             if stood:
                 self.post_message(self.Refolded(row))
 
@@ -157,12 +172,8 @@ class TreePane(RowList):
             return
         if opened.view.is_expanded(row):
             self.action_toggle_block()
-            return
-        if self.fold_again():
-            return
-        above = opened.view.place(opened.tree.parent[row])
-        if above is not None:
-            self.go(above)
+        elif not self.fold_again():
+            self._go_above(jump=False)
 
     def fold_again(self) -> bool:
         """Folds the blocks among which the cursor stands, if they were unfolded; False if not."""
@@ -212,7 +223,7 @@ class TreePane(RowList):
             return
         self._flat = FlatView(opened.tree, root)
         self._refilter()
-        self._title()
+        self.show_words()
         first = next((found for found in self._flat.rows if found >= row), -1)
         self.keep_on(first)
 
@@ -222,7 +233,7 @@ class TreePane(RowList):
         if opened is None or self._flat is None:
             return
         self._flat = None
-        self._title()
+        self.show_words()
         if row >= 0:
             try:
                 opened.view.reveal(row)
@@ -245,26 +256,33 @@ class TreePane(RowList):
             return
         self.show_flat(row if opened.tree.is_block(row) else max(opened.tree.parent[row], 0))
 
-    def action_sort(self) -> None:
-        """Puts the flat list in the next order, and shows it from its beginning."""
-        from paramtui.core.ordering import ORDERS
+    # Figures and orders
 
-        if self._flat is None:
-            self.action_flat()
-        if self._flat is not None:
-            at = ORDERS.index(self._flat.order)
-            self._sorted(ORDERS[(at + 1) % len(ORDERS)], reverse=self._flat.reverse)
+    def _figures(self, opened: Opened) -> Figured:
+        if self._figured is None:
+            from paramtui.tui.widgets.figured import Figured  # not before a figure or an order is asked for
+
+            self._figured = Figured(self, opened)
+        return self._figured
+
+    def action_next_figure(self) -> None:
+        """Shows the next figure as a column, or none after the last."""
+        opened, row = self._opened, self.row
+        if opened is not None:
+            self._figures(opened).next()
+            if row >= 0 and opened.tree.is_block(row):
+                # The page of a block draws how the figure runs through what is built alike.
+                self.post_message(self.Refolded(row))
+
+    def action_sort(self) -> None:
+        """Sorts the tree by the figure that is shown, or no more; else the flat list in its next order."""
+        if self._opened is not None:
+            self._figures(self._opened).sort()
 
     def action_reverse(self) -> None:
-        """Turns the order of the flat list round."""
-        if self._flat is not None:
-            self._sorted(self._flat.order, reverse=not self._flat.reverse)
-
-    def _sorted(self, order: str, *, reverse: bool) -> None:
-        if self._flat is not None and self._flat.rows:
-            self._flat.sort(order, reverse=reverse)
-            self._title()
-            self.keep_on(self._flat.rows[0])
+        """Turns the order of the flat list, or of the sorted tree, round."""
+        if self._opened is not None:
+            self._figures(self._opened).reverse()
 
     # Finding
 
@@ -324,7 +342,7 @@ class TreePane(RowList):
         self._kept = hits
         opened.view.keep(hits)
         self._refilter()
-        self._title()
+        self.show_words()
         self.keep_on(row)
         return len(hits)
 
@@ -343,7 +361,7 @@ class TreePane(RowList):
         self._kept = None
         self._query = None
         self._refilter()
-        self._title()
+        self.show_words()
         if row >= 0 and self._flat is None and opened.view.place(row) is None:
             opened.view.reveal(row)
         self.keep_on(row)
