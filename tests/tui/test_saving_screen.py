@@ -65,6 +65,17 @@ async def test_a_new_file_beside_the_target_is_proposed_and_written(save: Save, 
         await looker.until(lambda: looker.title().split()[-1] == "saved")
 
 
+async def test_of_a_long_path_the_end_is_shown(tmp_path: Path) -> None:
+    folder = tmp_path / ("deep" * 40)
+    folder.mkdir()
+    torch.save({"w": torch.zeros(4)}, folder / "net.pt")
+    async with editing(folder / "net.pt", (80, 24)) as looker:
+        looker.tree.go_to_row(looker.app.browser.opened.tree.find("w")[0])  # type: ignore[union-attr]
+        await changed(looker)
+        await dialog(looker)
+        await shows(looker, "deepdeep/net-edited.pt")
+
+
 async def test_a_file_that_is_there_is_replaced_only_after_another_key(save: Save, tmp_path: Path) -> None:
     other = tmp_path / "other.pt"
     other.write_bytes(b"x" * 3000)

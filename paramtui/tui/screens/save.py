@@ -26,6 +26,7 @@ from paramtui.tui.editing.saving_words import (
 )
 from paramtui.tui.screens.dialog import Dialog
 from paramtui.tui.screens.open import PathSuggester
+from paramtui.tui.widgets.path_line import PathLine
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -50,7 +51,7 @@ class SaveScreen(Dialog["Saved | None"]):
     AUTO_FOCUS = "Input"
     CSS = """
     SaveScreen { align: center middle; background: $background 60%; }
-    #save { width: 100; max-width: 98%; height: auto; max-height: 95%; padding: 0 2;
+    #save { width: 98%; max-width: 100; height: auto; max-height: 95%; padding: 0 2;
             border: round $accent; background: $background; }
     #save Input { margin: 1 0; }
     #save-what { height: auto; color: $text-muted; }
@@ -81,7 +82,7 @@ class SaveScreen(Dialog["Saved | None"]):
         with Vertical(id="save") as box:
             box.border_title = Text("Save")
             box.border_subtitle = Text(KEYS)
-            yield Input(self._proposed(), compact=True, suggester=PathSuggester(), select_on_focus=False)
+            yield PathLine(self._proposed(), compact=True, suggester=PathSuggester(), select_on_focus=False)
             yield Static("", id="save-what", markup=False)
             yield Static("", id="save-place", markup=False)
             yield Static("", id="save-progress", markup=False)
