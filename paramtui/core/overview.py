@@ -128,7 +128,7 @@ class OverviewTally:
             nan = np.isnan(real)
             odd = (self._nan, self._first_nan, nan), (self._inf, self._first_inf, ~(nan | finite))
             for counts, first, chosen in odd:
-                counts += np.bincount(entries[chosen], minlength=counts.size).reshape(self.entries)
+                counts.reshape(-1)[:] += np.bincount(entries[chosen], minlength=counts.size)
                 np.minimum.at(first.reshape(-1), entries[chosen], places[chosen])
             entries, real = entries[finite], real[finite]
         if not real.size:

@@ -1,4 +1,4 @@
-"""Pictures of whole tensors of a checkpoint, whatever the dtype, layout and edits, against loops over torch's numbers."""
+"""Pictures of whole tensors of a checkpoint, whatever the dtype, layout and edits, against torch."""
 
 from __future__ import annotations
 
@@ -279,9 +279,9 @@ async def test_cancelling_ends_the_work_and_how_far_it_was_is_told(tmp_path: Pat
     loop = asyncio.get_running_loop()
 
     def progress(done: int, of: int) -> None:
-        if not seen:
-            loop.call_soon_threadsafe(task.cancel)
         seen.append((done, of))
+        if len(seen) == 1:
+            loop.call_soon_threadsafe(task.cancel)
 
     task = asyncio.ensure_future(source.overview(0, 40, 40, progress=progress))
     with pytest.raises(asyncio.CancelledError):
