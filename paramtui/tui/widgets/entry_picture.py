@@ -190,7 +190,7 @@ class EntryPicture(Widget):
         last = min(self._left + self._columns(), self._entries[1])
         more = self.get_component_rich_style("picture--here")
         if y == 0:
-            numbers = self._numbers(picture, last).ljust(width)[:width]
+            numbers = self._column_numbers(picture, last).ljust(width)[:width]
             before, after = (
                 "←" if self._left else " ",
                 "→" if last < self._entries[1] else numbers[-1:],
@@ -220,7 +220,7 @@ class EntryPicture(Widget):
             return "↑"
         return "↓" if y == self._room and self._top + self._room < self._entries[0] else " "
 
-    def _numbers(self, picture: Picture, last: int) -> str:
+    def _column_numbers(self, picture: Picture, last: int) -> str:
         """Numbers of the columns at which entries begin."""
         text = " " * self._labels
         for place, column in enumerate(range(self._left, last)):
