@@ -136,29 +136,39 @@ class OverviewTally:
         self._finite += np.bincount(entries, minlength=self._finite.size).reshape(self.entries)
         sizes = np.abs(real)
         np.maximum.at(self._max.reshape(-1), entries, sizes)
-        large = sizes.max() > _LARGE
-        sums = self._large if large else self._sum
-        sums += np.bincount(entries, real / _SCALE if large else real, sums.size).reshape(self.entries)
+        large = sizes > _LARGE
+        for sums, chosen, scale in ((self._sum, ~large, 1.0), (self._large, large, _SCALE)):
+            if chosen.any():
+                found = np.bincount(entries[chosen], real[chosen] / scale, sums.size)
+                sums.reshape(-1)[:] += found
 
     def fill(self) -> None:
         """Counts all elements that were not added as zeros, once the others are there."""
         self._finite = self._elements() - self._nan - self._inf
 
     def _add_finite(self, place: int, real: npt.NDArray[Any], largest: float) -> None:
-        if largest > _LARGE:
-            real = real.astype(np.float64) / _SCALE
-        sums = self._large if largest > _LARGE else self._sum
-        scale = _SCALE if largest > _LARGE else 1.0
+        small = largest <= _LARGE
         for part, (row, lines, left) in self._parts(place, real):
-            column = left // self.cell[1]
             starts = self._cuts(left, part.shape[1])
+            column = left // self.cell[1]
             here = row, slice(column, column + len(starts))
-            added = _down(np.add, part, np.float64)
-            sums[here] += np.add.reduceat(added, starts)
+            if small:
+                self._sum[here] += np.add.reduceat(_down(np.add, part, np.float64), starts)
             high = np.maximum.reduceat(_down(np.maximum, part), starts).astype(np.float64)
             low = np.minimum.reduceat(_down(np.minimum, part), starts).astype(np.float64)
-            np.maximum(self._max[here], np.maximum(high, -low) * scale, out=self._max[here])
+            np.maximum(self._max[here], np.maximum(high, -low), out=self._max[here])
             self._finite[here] += lines * np.diff(starts, append=part.shape[1])
+        if not small:
+            large = np.abs(real) > _LARGE
+            for sums, chosen in (
+                (self._sum, np.where(large, 0, real)),
+                (self._large, np.where(large, real / _SCALE, 0)),
+            ):
+                for part, (row, _, left) in self._parts(place, chosen):
+                    starts = self._cuts(left, part.shape[1])
+                    column = left // self.cell[1]
+                    added = _down(np.add, part, np.float64)
+                    sums[row, column : column + len(starts)] += np.add.reduceat(added, starts)
 
     def _add_odd(self, place: int, real: npt.NDArray[Any]) -> None:
         """Adds numbers of which some are NaN or infinite, which are counted apart."""
@@ -170,21 +180,24 @@ class OverviewTally:
             (self._nan, self._first_nan, nan),
             (self._inf, self._first_inf, infinite),
         ):
-            self._note_first(first, place + np.flatnonzero(odd))
+            start = place
             for part, (row, _, left) in self._parts(place, odd.view(np.uint8)):
                 starts = self._cuts(left, part.shape[1])
                 column = left // self.cell[1]
+                here = row, slice(column, column + len(starts))
                 found = np.add.reduceat(_down(np.add, part, np.int64), starts)
-                counts[row, column : column + len(starts)] += found
-                self._finite[row, column : column + len(starts)] -= found
+                if found.any():
+                    counts[here] += found
+                    self._finite[here] -= found
+                    places = np.minimum.reduceat(self._firsts(start, part), starts)
+                    np.minimum(first[here], places, out=first[here])
+                start += part.size
 
-    def _note_first(self, first: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> None:
-        """Keeps the least place of each entry; the places are in order."""
-        lines, columns = np.divmod(places, self.width)
-        entries = lines // self.cell[0] * self.entries[1] + columns // self.cell[1]
-        # Neighbours mostly lie in one entry.
-        starts = np.flatnonzero(np.diff(entries, prepend=-1))
-        np.minimum.at(first.reshape(-1), entries[starts], places[starts])
+    def _firsts(self, start: int, odd: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """Where the first one stands in each column of a part, [lines, columns], that begins at a place."""
+        line = odd.argmax(0)
+        columns = np.arange(odd.shape[1])
+        return np.where(odd[line, columns] > 0, start + line * self.width + columns, self._total)
 
     def _cuts(self, left: int, size: int) -> npt.NDArray[np.int64]:
         """Where entries begin among the columns from one on."""

@@ -104,7 +104,7 @@ ACTIONS: Final = (
         "picture",
         "V",
         "V",
-        "the whole tensor as a picture: where NaN and the largest are",
+        "the whole tensor as a picture, with NaN and Inf",
     ),
     Action("screen", "go-to", "go_to", "colon", ":", "go to an index, as in Python: 3, :, 100", "go to"),
     Action("screen", "fewer-digits", "precision(-1)", "comma", ",", ""),

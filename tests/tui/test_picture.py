@@ -189,6 +189,30 @@ async def test_without_colours_shades_and_signs_tell_the_steps(
         assert all(style.reverse for letters in ("NN", "II") for style in styles(looker, letters))
 
 
+async def test_colours_tell_the_sign_of_means_and_largest_magnitudes_have_none(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    weight = torch.tensor([[0.0, 5.0, -5.0]])
+    async with looking_at(save({"w": weight}), SMALL) as looker:
+        await show(looker)
+
+        def inks() -> list[Any]:
+            pieces = [piece for piece in picture(looker).render_line(1) if len(piece.text) == 2]
+            return [piece.style.bgcolor.triplet for piece in pieces[-2:] if piece.style.bgcolor]
+
+        positive, negative = inks()
+        assert positive.red > 2 * positive.blue
+        assert negative.blue > 2 * negative.red
+        await looker.pilot.press("m")
+        await looker.pilot.pause()
+        text, style = next(
+            (piece.text, piece.style) for piece in picture(looker).render_line(1) if len(piece.text) >= 4
+        )
+        assert text.strip() == ""
+        assert style.bgcolor.triplet == positive
+
+
 async def test_n_goes_round_what_is_not_finite_and_says_when_there_is_nothing(save: Save) -> None:
     weight = torch.zeros(30, 20)
     weight[3, 4], weight[20, 7], weight[20, 9] = float("inf"), float("nan"), float("-inf")
@@ -269,6 +293,13 @@ async def test_another_size_of_the_screen_makes_another_picture_with_the_cursor_
         await looker.pilot.press("home", "0")
         letters = [two for row in entries(looker) for two in row]
         assert letters.count("NN") == 1
+        # Back in less room, where the cursor was scrolled to meanwhile, all of the new picture is in sight.
+        await looker.pilot.press("n")
+        await looker.pilot.resize_terminal(*SMALL)
+        await looker.until(lambda: len(entries(looker)) == before)
+        await shown(looker)
+        assert "←" not in picture(looker).render_line(0).text
+        assert "↑" not in picture(looker).render_line(1).text
 
 
 async def test_escape_stops_reading_and_then_closes(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,7 +418,7 @@ async def test_from_the_gradient_panel_the_moment_that_stands_there_is_shown(sav
     optimizer = torch.optim.Adam(net.parameters())
     net(torch.randn(5, 30)).sum().backward()
     optimizer.step()
-    moment = optimizer.state[net[0].weight]["exp_avg"]
+    moment = next(iter(optimizer.state.values()))["exp_avg"]
     moment[13, 11] = float("nan")
     path = save({"model": net.state_dict(), "optimizer": optimizer.state_dict()})
     async with looking_at(path, LARGE) as looker:
@@ -413,7 +444,7 @@ async def test_means_of_a_folded_picture_are_those_of_numpy(save: Save) -> None:
         found = screen(looker)._found
         assert found is not None
         numbers = weight.numpy()
-        sums: dict[tuple[int, int], list[float]] = {}
+        sums: dict[tuple[int, int], list[Any]] = {}
         for index in np.ndindex(numbers.shape):
             sums.setdefault(entry_of(numbers.shape, found, index), []).append(numbers[index])
         for entry, here in sums.items():

@@ -158,10 +158,10 @@ class EntryPicture(Widget):
             self.post_message(self.Moved())
 
     def _keep_in_sight(self) -> None:
-        row, column = self._cursor
-        self._top = min(max(self._top, row - self._room + 1), row)
-        columns = self._columns()
-        self._left = min(max(self._left, column - columns + 1), column)
+        (row, column), (rows, columns) = self._cursor, self._entries
+        self._top = min(max(self._top, row - self._room + 1), row, max(rows - self._room, 0))
+        room = self._columns()
+        self._left = min(max(self._left, column - room + 1), column, max(columns - room, 0))
 
     def _columns(self) -> int:
         """Entries that a line has room for."""

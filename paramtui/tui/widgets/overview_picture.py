@@ -47,7 +47,7 @@ class OverviewPicture(EntryPicture):
         super().__init__()
         self._found: Overview | None = None
         self._shown: list[list[float]] = []
-        self._odd: list[list[str]] = []
+        self._letters: list[list[str]] = []
         self._largest = 0.0
         self._signed = False
 
@@ -66,7 +66,7 @@ class OverviewPicture(EntryPicture):
         self._found = found
         letters = {(False, False): "", (False, True): INFINITE, (True, False): NAN, (True, True): NAN}
         odd = zip((found.nan > 0).tolist(), (found.inf > 0).tolist(), strict=True)
-        self._odd = [[letters[each] for each in zip(*line, strict=True)] for line in odd]
+        self._letters = [[letters[each] for each in zip(*line, strict=True)] for line in odd]
         height, width = found.mean.shape
         self.reduce(reduction)
         self.lay(found, (height, width), shape, rows, index)
@@ -79,7 +79,7 @@ class OverviewPicture(EntryPicture):
         self._shown = (found.mean if reduction == MEAN else found.abs_max).tolist()
         shown = [
             number
-            for line, letters in zip(self._shown, self._odd, strict=True)
+            for line, letters in zip(self._shown, self._letters, strict=True)
             for number, odd in zip(line, letters, strict=True)
             if not (odd or math.isnan(number))
         ]
@@ -107,7 +107,7 @@ class OverviewPicture(EntryPicture):
         Returns:
             Whether there is one.
         """
-        return bool(self._odd) and self.next_such(step, lambda row, column: self._odd[row][column])
+        return bool(self._letters) and self.next_such(step, lambda row, column: self._letters[row][column])
 
     # Drawing
 
@@ -130,7 +130,7 @@ class OverviewPicture(EntryPicture):
         marked = base + Style(reverse=True, bold=True)
         out: list[tuple[str, Style]] = []
         for column in range(first, last):
-            number, letters = self._shown[row][column], self._odd[row][column]
+            number, letters = self._shown[row][column], self._letters[row][column]
             if (row, column) == self._cursor:
                 text, style = CURSOR, cursor
             elif letters:
