@@ -94,15 +94,36 @@ class OverviewTally:
         if first_place < 0 or first_place + flat.size > self._total:
             raise ValueError(f"{flat.size} elements from {first_place} on are not among {self._total}")
         for at in range(0, flat.size, PIECE):
-            piece = flat[at : at + PIECE]
-            # Signalling NaN are worth no warning.
-            with np.errstate(invalid="ignore", over="ignore"):
-                real = _real(piece)
-                low, high = real.min(), real.max()
-                if np.isfinite(low) and np.isfinite(high):
-                    self._add_finite(first_place + at, real, max(-float(low), float(high)))
-                else:
-                    self._add_odd(first_place + at, real)
+            self._add_piece(first_place + at, flat[at : at + PIECE])
+
+    def add_block(self, line: int, column: int, numbers: npt.NDArray[Any]) -> None:
+        """Adds a block of the matrix.
+
+        Args:
+            line: Of the matrix, of the first element.
+            column: Of the matrix, of the first element.
+            numbers: As `add` takes them, [lines, columns].
+        """
+        lines, columns = numbers.shape
+        outside = (
+            column + columns > self.width or (line + lines - 1) * self.width + column + columns > self._total
+        )
+        if not numbers.size or line < 0 or column < 0 or outside:
+            raise ValueError(f"{lines} x {columns} elements at {line}, {column} are no block of the matrix")
+        step = max(PIECE // columns, 1)
+        for at in range(0, lines, step):
+            self._add_piece((line + at) * self.width + column, numbers[at : at + step])
+
+    def _add_piece(self, place: int, numbers: npt.NDArray[Any]) -> None:
+        """Adds elements that follow each other, or a block that is 2-dimensional."""
+        # Signalling NaN are worth no warning.
+        with np.errstate(invalid="ignore", over="ignore"):
+            real = _real(numbers)
+            low, high = real.min(), real.max()
+            if np.isfinite(low) and np.isfinite(high):
+                self._add_finite(place, real, max(-float(low), float(high)))
+            else:
+                self._add_odd(place, real)
 
     def add_at(self, places: npt.NDArray[np.int64], numbers: npt.NDArray[Any]) -> None:
         """Adds elements that lie apart, each once.
@@ -148,27 +169,23 @@ class OverviewTally:
 
     def _add_finite(self, place: int, real: npt.NDArray[Any], largest: float) -> None:
         small = largest <= _LARGE
-        for part, (row, lines, left) in self._parts(place, real):
-            starts = self._cuts(left, part.shape[1])
-            column = left // self.cell[1]
-            here = row, slice(column, column + len(starts))
+        for part, line, left in self._parts(place, real):
+            starts, here = self._within(part, line, left)
             if small:
                 self._sum[here] += np.add.reduceat(_down(np.add, part, np.float64), starts)
             high = np.maximum.reduceat(_down(np.maximum, part), starts).astype(np.float64)
             low = np.minimum.reduceat(_down(np.minimum, part), starts).astype(np.float64)
             np.maximum(self._max[here], np.maximum(high, -low), out=self._max[here])
-            self._finite[here] += lines * np.diff(starts, append=part.shape[1])
+            self._finite[here] += len(part) * np.diff(starts, append=part.shape[1])
         if not small:
             large = np.abs(real) > _LARGE
             for sums, chosen in (
                 (self._sum, np.where(large, 0, real)),
                 (self._large, np.where(large, real / _SCALE, 0)),
             ):
-                for part, (row, _, left) in self._parts(place, chosen):
-                    starts = self._cuts(left, part.shape[1])
-                    column = left // self.cell[1]
-                    added = _down(np.add, part, np.float64)
-                    sums[row, column : column + len(starts)] += np.add.reduceat(added, starts)
+                for part, line, left in self._parts(place, chosen):
+                    starts, here = self._within(part, line, left)
+                    sums[here] += np.add.reduceat(_down(np.add, part, np.float64), starts)
 
     def _add_odd(self, place: int, real: npt.NDArray[Any]) -> None:
         """Adds numbers of which some are NaN or infinite, which are counted apart."""
@@ -180,18 +197,14 @@ class OverviewTally:
             (self._nan, self._first_nan, nan),
             (self._inf, self._first_inf, infinite),
         ):
-            start = place
-            for part, (row, _, left) in self._parts(place, odd.view(np.uint8)):
-                starts = self._cuts(left, part.shape[1])
-                column = left // self.cell[1]
-                here = row, slice(column, column + len(starts))
+            for part, line, left in self._parts(place, odd.view(np.uint8)):
+                starts, here = self._within(part, line, left)
                 found = np.add.reduceat(_down(np.add, part, np.int64), starts)
                 if found.any():
                     counts[here] += found
                     self._finite[here] -= found
-                    places = np.minimum.reduceat(self._firsts(start, part), starts)
-                    np.minimum(first[here], places, out=first[here])
-                start += part.size
+                    places = self._firsts(line * self.width + left, part)
+                    np.minimum(first[here], np.minimum.reduceat(places, starts), out=first[here])
 
     def _firsts(self, start: int, odd: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """Where the first one stands in each column of a part, [lines, columns], that begins at a place."""
@@ -199,29 +212,39 @@ class OverviewTally:
         columns = np.arange(odd.shape[1])
         return np.where(odd[line, columns] > 0, start + line * self.width + columns, self._total)
 
-    def _cuts(self, left: int, size: int) -> npt.NDArray[np.int64]:
-        """Where entries begin among the columns from one on."""
+    def _within(
+        self, part: npt.NDArray[Any], line: int, left: int
+    ) -> tuple[npt.NDArray[np.int64], tuple[int, slice]]:
+        """Where entries begin among the columns of a part, and which entries these are."""
+        size, column = part.shape[1], left // self.cell[1]
         if not left and size == self.width:
-            return self._starts
-        inside = self._starts[(self._starts > left) & (self._starts < left + size)] - left
-        return np.concatenate([[0], inside])
+            starts = self._starts
+        else:
+            inside = self._starts[(self._starts > left) & (self._starts < left + size)] - left
+            starts = np.concatenate([[0], inside])
+        return starts, (line // self.cell[0], slice(column, column + len(starts)))
 
-    def _parts(
-        self, place: int, numbers: npt.NDArray[Any]
-    ) -> Iterator[tuple[npt.NDArray[Any], tuple[int, int, int]]]:
-        """Numbers by row of entries: [lines, columns], and the row, how many lines, and the first column."""
+    def _parts(self, place: int, numbers: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int, int]]:
+        """Numbers by row of entries: [lines, columns], and the first line and column."""
         width, down = self.width, self.cell[0]
+        if numbers.ndim > 1:
+            first, left = divmod(place, width)
+            line, end = first, first + len(numbers)
+            while line < end:
+                stop = min((line // down + 1) * down, end)
+                yield numbers[line - first : stop - first], line, left
+                line = stop
+            return
         at = 0
         while at < numbers.size:
             line, left = divmod(place + at, width)
-            row = line // down
-            whole = min((numbers.size - at) // width, (row + 1) * down - line)
+            whole = min((numbers.size - at) // width, (line // down + 1) * down - line)
             if left or not whole:
                 # A part of one line.
                 whole, size = 1, min(width - left, numbers.size - at)
             else:
                 size = width
-            yield numbers[at : at + whole * size].reshape(whole, size), (row, whole, left)
+            yield numbers[at : at + whole * size].reshape(whole, size), line, left
             at += whole * size
 
     def merge(self, other: OverviewTally) -> None:
