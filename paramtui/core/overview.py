@@ -94,15 +94,36 @@ class OverviewTally:
         if first_place < 0 or first_place + flat.size > self._total:
             raise ValueError(f"{flat.size} elements from {first_place} on are not among {self._total}")
         for at in range(0, flat.size, PIECE):
-            piece = flat[at : at + PIECE]
-            # Signalling NaN are worth no warning.
-            with np.errstate(invalid="ignore", over="ignore"):
-                real = _real(piece)
-                low, high = real.min(), real.max()
-                if np.isfinite(low) and np.isfinite(high):
-                    self._add_finite(first_place + at, real, max(-float(low), float(high)))
-                else:
-                    self._add_odd(first_place + at, real)
+            self._add_piece(first_place + at, flat[at : at + PIECE])
+
+    def add_block(self, line: int, column: int, numbers: npt.NDArray[Any]) -> None:
+        """Adds a block of the matrix.
+
+        Args:
+            line: Of the matrix, of the first element.
+            column: Of the matrix, of the first element.
+            numbers: As `add` takes them, [lines, columns].
+        """
+        lines, columns = numbers.shape
+        outside = (
+            column + columns > self.width or (line + lines - 1) * self.width + column + columns > self._total
+        )
+        if not numbers.size or line < 0 or column < 0 or outside:
+            raise ValueError(f"{lines} x {columns} elements at {line}, {column} are no block of the matrix")
+        step = max(PIECE // columns, 1)
+        for at in range(0, lines, step):
+            self._add_piece((line + at) * self.width + column, numbers[at : at + step])
+
+    def _add_piece(self, place: int, numbers: npt.NDArray[Any]) -> None:
+        """Adds elements that follow each other, or a block that is 2-dimensional."""
+        # Signalling NaN are worth no warning.
+        with np.errstate(invalid="ignore", over="ignore"):
+            real = _real(numbers)
+            low, high = real.min(), real.max()
+            if np.isfinite(low) and np.isfinite(high):
+                self._add_finite(place, real, max(-float(low), float(high)))
+            else:
+                self._add_odd(place, real)
 
     def add_at(self, places: npt.NDArray[np.int64], numbers: npt.NDArray[Any]) -> None:
         """Adds elements that lie apart, each once.
@@ -128,7 +149,7 @@ class OverviewTally:
             nan = np.isnan(real)
             odd = (self._nan, self._first_nan, nan), (self._inf, self._first_inf, ~(nan | finite))
             for counts, first, chosen in odd:
-                counts += np.bincount(entries[chosen], minlength=counts.size).reshape(self.entries)
+                counts.reshape(-1)[:] += np.bincount(entries[chosen], minlength=counts.size)
                 np.minimum.at(first.reshape(-1), entries[chosen], places[chosen])
             entries, real = entries[finite], real[finite]
         if not real.size:
@@ -136,29 +157,35 @@ class OverviewTally:
         self._finite += np.bincount(entries, minlength=self._finite.size).reshape(self.entries)
         sizes = np.abs(real)
         np.maximum.at(self._max.reshape(-1), entries, sizes)
-        large = sizes.max() > _LARGE
-        sums = self._large if large else self._sum
-        sums += np.bincount(entries, real / _SCALE if large else real, sums.size).reshape(self.entries)
+        large = sizes > _LARGE
+        for sums, chosen, scale in ((self._sum, ~large, 1.0), (self._large, large, _SCALE)):
+            if chosen.any():
+                found = np.bincount(entries[chosen], real[chosen] / scale, sums.size)
+                sums.reshape(-1)[:] += found
 
     def fill(self) -> None:
         """Counts all elements that were not added as zeros, once the others are there."""
         self._finite = self._elements() - self._nan - self._inf
 
     def _add_finite(self, place: int, real: npt.NDArray[Any], largest: float) -> None:
-        if largest > _LARGE:
-            real = real.astype(np.float64) / _SCALE
-        sums = self._large if largest > _LARGE else self._sum
-        scale = _SCALE if largest > _LARGE else 1.0
-        for part, (row, lines, left) in self._parts(place, real):
-            column = left // self.cell[1]
-            starts = self._cuts(left, part.shape[1])
-            here = row, slice(column, column + len(starts))
-            added = _down(np.add, part, np.float64)
-            sums[here] += np.add.reduceat(added, starts)
+        small = largest <= _LARGE
+        for part, line, left in self._parts(place, real):
+            starts, here = self._within(part, line, left)
+            if small:
+                self._sum[here] += np.add.reduceat(_down(np.add, part, np.float64), starts)
             high = np.maximum.reduceat(_down(np.maximum, part), starts).astype(np.float64)
             low = np.minimum.reduceat(_down(np.minimum, part), starts).astype(np.float64)
-            np.maximum(self._max[here], np.maximum(high, -low) * scale, out=self._max[here])
-            self._finite[here] += lines * np.diff(starts, append=part.shape[1])
+            np.maximum(self._max[here], np.maximum(high, -low), out=self._max[here])
+            self._finite[here] += len(part) * np.diff(starts, append=part.shape[1])
+        if not small:
+            large = np.abs(real) > _LARGE
+            for sums, chosen in (
+                (self._sum, np.where(large, 0, real)),
+                (self._large, np.where(large, real / _SCALE, 0)),
+            ):
+                for part, line, left in self._parts(place, chosen):
+                    starts, here = self._within(part, line, left)
+                    sums[here] += np.add.reduceat(_down(np.add, part, np.float64), starts)
 
     def _add_odd(self, place: int, real: npt.NDArray[Any]) -> None:
         """Adds numbers of which some are NaN or infinite, which are counted apart."""
@@ -170,45 +197,54 @@ class OverviewTally:
             (self._nan, self._first_nan, nan),
             (self._inf, self._first_inf, infinite),
         ):
-            self._note_first(first, place + np.flatnonzero(odd))
-            for part, (row, _, left) in self._parts(place, odd.view(np.uint8)):
-                starts = self._cuts(left, part.shape[1])
-                column = left // self.cell[1]
+            for part, line, left in self._parts(place, odd.view(np.uint8)):
+                starts, here = self._within(part, line, left)
                 found = np.add.reduceat(_down(np.add, part, np.int64), starts)
-                counts[row, column : column + len(starts)] += found
-                self._finite[row, column : column + len(starts)] -= found
+                if found.any():
+                    counts[here] += found
+                    self._finite[here] -= found
+                    places = self._firsts(line * self.width + left, part)
+                    np.minimum(first[here], np.minimum.reduceat(places, starts), out=first[here])
 
-    def _note_first(self, first: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> None:
-        """Keeps the least place of each entry; the places are in order."""
-        lines, columns = np.divmod(places, self.width)
-        entries = lines // self.cell[0] * self.entries[1] + columns // self.cell[1]
-        # Neighbours mostly lie in one entry.
-        starts = np.flatnonzero(np.diff(entries, prepend=-1))
-        np.minimum.at(first.reshape(-1), entries[starts], places[starts])
+    def _firsts(self, start: int, odd: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """Where the first one stands in each column of a part, [lines, columns], that begins at a place."""
+        line = odd.argmax(0)
+        columns = np.arange(odd.shape[1])
+        return np.where(odd[line, columns] > 0, start + line * self.width + columns, self._total)
 
-    def _cuts(self, left: int, size: int) -> npt.NDArray[np.int64]:
-        """Where entries begin among the columns from one on."""
+    def _within(
+        self, part: npt.NDArray[Any], line: int, left: int
+    ) -> tuple[npt.NDArray[np.int64], tuple[int, slice]]:
+        """Where entries begin among the columns of a part, and which entries these are."""
+        size, column = part.shape[1], left // self.cell[1]
         if not left and size == self.width:
-            return self._starts
-        inside = self._starts[(self._starts > left) & (self._starts < left + size)] - left
-        return np.concatenate([[0], inside])
+            starts = self._starts
+        else:
+            inside = self._starts[(self._starts > left) & (self._starts < left + size)] - left
+            starts = np.concatenate([[0], inside])
+        return starts, (line // self.cell[0], slice(column, column + len(starts)))
 
-    def _parts(
-        self, place: int, numbers: npt.NDArray[Any]
-    ) -> Iterator[tuple[npt.NDArray[Any], tuple[int, int, int]]]:
-        """Numbers by row of entries: [lines, columns], and the row, how many lines, and the first column."""
+    def _parts(self, place: int, numbers: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int, int]]:
+        """Numbers by row of entries: [lines, columns], and the first line and column."""
         width, down = self.width, self.cell[0]
+        if numbers.ndim > 1:
+            first, left = divmod(place, width)
+            line, end = first, first + len(numbers)
+            while line < end:
+                stop = min((line // down + 1) * down, end)
+                yield numbers[line - first : stop - first], line, left
+                line = stop
+            return
         at = 0
         while at < numbers.size:
             line, left = divmod(place + at, width)
-            row = line // down
-            whole = min((numbers.size - at) // width, (row + 1) * down - line)
+            whole = min((numbers.size - at) // width, (line // down + 1) * down - line)
             if left or not whole:
                 # A part of one line.
                 whole, size = 1, min(width - left, numbers.size - at)
             else:
                 size = width
-            yield numbers[at : at + whole * size].reshape(whole, size), (row, whole, left)
+            yield numbers[at : at + whole * size].reshape(whole, size), line, left
             at += whole * size
 
     def merge(self, other: OverviewTally) -> None:

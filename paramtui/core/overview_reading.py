@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +13,13 @@ from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.geometry import contiguous_stride
 from paramtui.core.overview import OverviewTally
 from paramtui.core.picture_places import numbers_shape
-from paramtui.core.scan_reading import numbers_nbytes, ordered_pieces, span_chunks, sparse_numbers
+from paramtui.core.scan_reading import (
+    CHUNK,
+    numbers_nbytes,
+    ordered_pieces,
+    span_chunks,
+    sparse_numbers,
+)
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
@@ -98,13 +105,66 @@ def _draw_turned(
     """Adds the numbers of a tensor whose dimensions lie in another order, as they lie in memory."""
     size = ITEMSIZE[place.dtype]
     swap = size > 1 and runs.big_endian(place.location)
-    pair = 2 if place.dtype == "float4_e2m1fn_x2" else 1
-    for at, raw in span_chunks(runs, place, part):
-        where = _places(place, at // size, len(raw) // size)
-        if pair > 1:
-            where = (where[:, None] * pair + np.arange(pair)).reshape(-1)
-        into.add_at(where, decode(raw.reshape(-1, size), place.dtype, big_endian=swap).reshape(-1))
-        step(raw.nbytes)
+    begin, end = part
+    order = sorted(
+        (dim for dim in range(len(place.shape)) if place.shape[dim] > 1), key=place.stride.__getitem__
+    )
+    outer = order[-1]
+    slab = place.stride[outer] * size
+    if slab <= CHUNK and _is_block(place, outer, into.width):
+        # Whole slabs of the outermost dimension in memory make blocks of the matrix.
+        first, last = -(-begin // slab), end // slab
+        for at, raw in span_chunks(runs, place, (first * slab, last * slab), CHUNK // slab * slab):
+            numbers = decode(raw.reshape(-1, size), place.dtype, big_endian=swap)
+            _add_slabs(place, into, outer, order, at // slab, numbers)
+            step(raw.nbytes)
+        rest = [(begin, min(first * slab, end)), (max(last * slab, begin, first * slab), end)]
+    else:
+        rest = [(begin, end)]
+    for ends in rest:
+        for at, raw in span_chunks(runs, place, ends):
+            numbers = decode(raw.reshape(-1, size), place.dtype, big_endian=swap)
+            where = _places(place, at // size, len(numbers))
+            if numbers.ndim > 1:
+                where = where[:, None] * numbers.shape[1] + np.arange(numbers.shape[1])
+            into.add_at(where.reshape(-1), numbers.reshape(-1))
+            step(raw.nbytes)
+
+
+def _is_block(place: Geometry, outer: int, width: int) -> bool:
+    """Whether a slab of a dimension is a block of the picture's matrix."""
+    if place.dtype == "float4_e2m1fn_x2":
+        return False
+    return prod(place.shape[:outer]) == 1 or prod(place.shape[outer:]) == width
+
+
+def _add_slabs(
+    place: Geometry,
+    into: OverviewTally,
+    outer: int,
+    order: list[int],
+    first: int,
+    numbers: npt.NDArray[Any],
+) -> None:
+    """Adds the numbers at some indices of the dimension that is the outermost one in memory.
+
+    Args:
+        place: Of the tensor.
+        into: Its picture.
+        outer: The dimension.
+        order: Dimensions of more than one element, from the innermost one in memory.
+        first: The first of the indices.
+        numbers: As they lie in memory.
+    """
+    sizes = [place.shape[dim] for dim in order[:-1]]
+    lying = numbers.reshape(-1, *sizes[::-1])
+    turned = lying.transpose([order[::-1].index(dim) for dim in sorted(order)])
+    lead, beside = prod(place.shape[:outer]), prod(place.shape[outer + 1 :])
+    block = np.ascontiguousarray(turned).reshape(lead, -1)
+    if lead == 1:
+        into.add(first * beside, block)
+    else:
+        into.add_block(0, first * beside, block)
 
 
 def _places(place: Geometry, first: int, count: int) -> npt.NDArray[np.int64]:

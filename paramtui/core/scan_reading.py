@@ -233,17 +233,19 @@ def ordered_pieces(
 
 
 def span_chunks(
-    runs: ByteRuns, place: Geometry, part: tuple[int, int]
+    runs: ByteRuns, place: Geometry, part: tuple[int, int], size: int = CHUNK
 ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     """Bytes of a tensor from one on to before another, as they lie: the first one's number, and an array.
 
     What an array holds may be overwritten once the next one is asked for.
     """
-    buffer = bytearray(min(CHUNK, part[1] - part[0]))
+    if part[1] <= part[0]:
+        return
+    buffer = bytearray(min(size, part[1] - part[0]))
     whole = np.frombuffer(buffer, np.uint8)
     filling = runs if isinstance(runs, FillingRuns) else None
-    for at in range(part[0], part[1], CHUNK):
-        count = min(CHUNK, part[1] - at)
+    for at in range(part[0], part[1], size):
+        count = min(size, part[1] - at)
         if filling is not None:
             filling.read_into(place.location, place.begin + at, memoryview(buffer)[:count])
             yield at, whole[:count]

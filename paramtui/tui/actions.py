@@ -101,6 +101,14 @@ ACTIONS: Final = (
         "screen", "filter", "filter", "ampersand", "&", "show only names that match: text or glob", "filter"
     ),
     Action("screen", "heat", "heat", "v", "v", "values as a heatmap, as numbers", "heatmap"),
+    Action(
+        "screen",
+        "picture",
+        "picture",
+        "V",
+        "V",
+        "the whole tensor as a picture, with NaN and Inf",
+    ),
     Action("screen", "go-to", "go_to", "colon", ":", "go to an index, as in Python: 3, :, 100", "go to"),
     Action("screen", "fewer-digits", "precision(-1)", "comma", ",", ""),
     Action("screen", "more-digits", "precision(1)", "full_stop", ".", "fewer, more digits"),
@@ -179,6 +187,7 @@ _AHEAD: Final = frozenset(
         "screen.changes",
         "screen.groups",
         "screen.compare",
+        "screen.picture",
         "screen.tie",
         "screen.untie",
         "screen.other-pane",

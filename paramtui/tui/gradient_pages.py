@@ -99,8 +99,7 @@ class GradientPageMaker(PageMaker):
             from paramtui.core.moments import join_moments
 
             opened.moments = await asyncio.to_thread(join_moments, opened.listing)
-        found = opened.moments.of.get(tensor, ())
-        choices = [(entry, name, moment) for entry in found for name, moment in entry.moments]
+        choices = moment_choices(opened, tensor)
         if not choices:
             notes = " ".join(f"{note}." for note in opened.moments.notes)
             words = f"{reason} No optimizer state is known to belong to this. {notes}"
@@ -131,6 +130,12 @@ class GradientPageMaker(PageMaker):
             self._opened, entry.step_tensor, tuple(range(min(size or 0, 1)) for size in shape)
         )
         return "" if window.values is None or not window.values.size else f"{window.values.reshape(-1)[0]:g}"
+
+
+def moment_choices(opened: Opened, tensor: int) -> list[tuple[Moments, str, int]]:
+    """Moments of a parameter as far as they were joined: whose, the name, the tensor; see `Opened.moment`."""
+    found = opened.moments.of.get(tensor, ()) if opened.moments is not None else ()
+    return [(entry, name, moment) for entry in found for name, moment in entry.moments]
 
 
 def _moment_line(choices: list[tuple[Moments, str, int]], chosen: int, entry: Moments, step: str) -> Text:

@@ -79,14 +79,20 @@ def heat(number: float, largest: float, depth: str, base: Style, *, light: bool 
 
 
 def legend(
-    largest: float, depth: str, base: Style, *, signed: bool, light: bool = False
+    largest: float,
+    depth: str,
+    base: Style,
+    *,
+    signed: bool,
+    light: bool = False,
+    odd: str = "NN NaN  +I -I infinite",
 ) -> list[tuple[str, Style]]:
-    """The ramp with its ends: from ``-largest`` where numbers are signed, else from 0."""
+    """The ramp with its ends: from ``-largest`` where numbers are signed, else from 0; then odd letters."""
     count = 9
     first = -1.0 if signed else 0.0
     pieces = [(f"{first * largest:.3g} " if signed else "0 ", base)]
     for place in range(count):
         share = first + (1.0 - first) * place / (count - 1)
         pieces.append(heat(share * largest, largest, depth, base, light=light))
-    pieces.append((f" {largest:.3g}  NN NaN  +I -I infinite", base))
+    pieces.append((f" {largest:.3g}  {odd}", base))
     return pieces

@@ -138,6 +138,29 @@ def test_elements_that_come_in_any_order_make_the_same_picture_and_the_rest_can_
     check(shape, tally, numbers)
 
 
+@settings(max_examples=150, deadline=None)
+@given(shapes, rooms, st.sampled_from(DTYPES), st.integers(0, 99), st.lists(odd, max_size=5), st.data())
+def test_blocks_of_the_matrix_make_the_same_picture(
+    shape: tuple[int, ...],
+    room: tuple[int, int],
+    dtype: str,
+    seed: int,
+    special: list[float],
+    data: st.DataObject,
+) -> None:
+    numbers = numbers_of(shape, dtype, seed, special)
+    tally = OverviewTally(shape, *room)
+    lines, left = divmod(numbers.size, tally.width)
+    whole = numbers[: lines * tally.width].reshape(lines, tally.width)
+    down, across = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    for line in range(0, lines, down):
+        for column in range(0, tally.width, across):
+            tally.add_block(line, column, whole[line : line + down, column : column + across])
+    if left:
+        tally.add_block(lines, 0, numbers[None, lines * tally.width :])
+    check(shape, tally, numbers)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "float16"])
 @pytest.mark.parametrize("shape", [(PIECE + 7,), (3, PIECE - 1), (2000, 300), (5000, 8, 3, 3), (70_000, 4)])
 def test_a_tensor_of_several_blocks_is_added_up_as_numpy_does(shape: tuple[int, ...], dtype: str) -> None:
@@ -185,6 +208,9 @@ def test_pieces_outside_the_tensor_and_pictures_of_others_are_refused() -> None:
         tally.add(4, np.zeros(3))
     with pytest.raises(ValueError, match="not among"):
         tally.add_at(np.array([0, 6]), np.zeros(2))
+    for line, column in ((1, 0), (0, 2), (-1, 0)):
+        with pytest.raises(ValueError, match="no block"):
+            tally.add_block(line, column, np.zeros((2, 2)))
     with pytest.raises(ValueError, match="merged"):
         tally.merge(OverviewTally((3, 2), 4, 4))
 

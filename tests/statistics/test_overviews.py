@@ -1,9 +1,10 @@
-"""Pictures of whole tensors of a checkpoint, whatever the dtype, layout and edits, against loops over torch's numbers."""
+"""Pictures of whole tensors of a checkpoint, whatever the dtype, layout and edits, against torch."""
 
 from __future__ import annotations
 
 import asyncio
 import zipfile
+from itertools import pairwise, permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from safetensors.torch import save_file
 from paramtui.checkpoints import picturing, scanning
 from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.core.edits import SetCells
+from paramtui.core.overview import OverviewTally
+from paramtui.core.overview_reading import draw, overview_tally
 from paramtui.core.picture_places import entry_of
 from paramtui.editable import EditableCheckpoint
 from paramtui.errors import EngineError, ValuesError
@@ -186,6 +189,28 @@ async def test_small_tensors_have_the_same_picture_without_processes(
         check(picture_of(found[name]), numbers_of(tensor))
 
 
+@pytest.mark.parametrize("room", [(6, 9), (40, 3), (2, 200)])
+def test_dimensions_in_any_order_and_in_any_parts_make_the_picture_of_the_contiguous_tensor(
+    tmp_path: Path, room: tuple[int, int]
+) -> None:
+    orders = list(permutations(range(4)))
+    base = odd_numbers(torch.bfloat16, 6, 1, 7, 12)
+    torch.save({str(order): base.permute(order) for order in orders}, tmp_path / "m.pt")
+    source = open_checkpoint(str(tmp_path / "m.pt"))
+    for tensor, order in enumerate(orders):
+        found = overview_tally(source.listing, tensor, *room)
+        cuts = [0, 30, 400, 404, 1000, base.nbytes]
+        done: list[int] = []
+        for part in pairwise(cuts):
+            draw(source.listing, source, tensor, found, done.append, part)
+        assert sum(done) == base.nbytes
+        whole = OverviewTally(base.permute(order).shape, *room)
+        whole.add(0, numbers_of(base.permute(order)))
+        for one, other in zip(found.finished(), whole.finished(), strict=True):
+            assert np.asarray(one) == pytest.approx(np.asarray(other), nan_ok=True, rel=1e-6)
+    source.close()
+
+
 async def test_two_numbers_that_share_a_byte_are_two_columns(tmp_path: Path) -> None:
     raw = torch.randint(0, 256, (12, 7), dtype=torch.uint8)
     packed = raw.view(torch.float4_e2m1fn_x2)
@@ -272,16 +297,16 @@ async def test_a_process_that_dies_is_said_in_words(tmp_path: Path, monkeypatch:
 
 
 async def test_cancelling_ends_the_work_and_how_far_it_was_is_told(tmp_path: Path) -> None:
-    total = 400 << 20
-    torch.save({"weight": torch.zeros(total, dtype=torch.uint8)}, tmp_path / "m.pt")
+    total = 200 << 20
+    torch.save({"weight": torch.zeros(total, dtype=torch.float8_e5m2)}, tmp_path / "m.pt")
     source = open_checkpoint(str(tmp_path / "m.pt"))
     seen: list[tuple[int, int]] = []
     loop = asyncio.get_running_loop()
 
     def progress(done: int, of: int) -> None:
-        if not seen:
-            loop.call_soon_threadsafe(task.cancel)
         seen.append((done, of))
+        if len(seen) == 1:
+            loop.call_soon_threadsafe(task.cancel)
 
     task = asyncio.ensure_future(source.overview(0, 40, 40, progress=progress))
     with pytest.raises(asyncio.CancelledError):

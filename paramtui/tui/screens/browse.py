@@ -17,6 +17,7 @@ from paramtui.tui.screens.changing import ChangingMixin
 from paramtui.tui.screens.finding import FindingMixin
 from paramtui.tui.screens.folding import FoldingMixin, carry_folds
 from paramtui.tui.screens.marking import MarkingMixin
+from paramtui.tui.screens.picturing import PicturingMixin
 from paramtui.tui.screens.places import PlacesMixin
 from paramtui.tui.screens.running import RunningMixin
 from paramtui.tui.screens.scanning import ScanningMixin
@@ -53,6 +54,7 @@ class BrowseScreen(
     FindingMixin,
     PlacesMixin,
     MarkingMixin,
+    PicturingMixin,
     TyingMixin,
     FoldingMixin,
     ScanningMixin,

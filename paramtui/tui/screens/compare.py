@@ -14,13 +14,15 @@ from textual.widgets import Static
 
 from paramtui.core.comparing import compare, number_text, number_texts
 from paramtui.core.picture_folding import layout_words, matrix_width
+from paramtui.core.picture_places import entry_of, numbers_shape
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 from paramtui.tui import comparing_lines
 from paramtui.tui.comparing_sides import Destination, number_at, stored_row, way
 from paramtui.tui.pages import counted
 from paramtui.tui.screens.dialog import Dialog
-from paramtui.tui.widgets.difference_picture import DifferencePicture, columns_in
+from paramtui.tui.widgets.difference_picture import DifferencePicture
+from paramtui.tui.widgets.entry_picture import columns_in
 from paramtui.tui.widgets.strips import wrapped
 
 if TYPE_CHECKING:
@@ -97,9 +99,8 @@ class CompareScreen(Dialog[Destination | None]):
         self._said = ""
         self._keys = False
         # Of the numbers: an element of some types is two of them.
-        sizes = tuple(size or 0 for size in opened.listing.shape[one.tensor])
-        self._shape = (*sizes, 2) if opened.listing.dtype[one.tensor] == "float4_e2m1fn_x2" else sizes
-        self._dims = len(sizes)
+        self._shape = numbers_shape(opened.listing, one.tensor)
+        self._dims = len(opened.listing.shape[one.tensor])
 
     def compose(self) -> ComposeResult:
         """Names, the line of PyTorch, the verdict, the picture, and what the cursor stands on."""
@@ -346,8 +347,6 @@ class CompareScreen(Dialog[Destination | None]):
         extent = picture.extent
         if found is None or found.picture is None or extent is None:
             return None
-        from paramtui.core.picture_places import entry_of
-
         # Of many elements one that is known to differ is the place to go to.
         known = [found.first, found.largest.index if found.largest is not None else None]
         return next(
