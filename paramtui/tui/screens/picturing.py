@@ -33,7 +33,7 @@ class PicturingMixin(WorkMixin):
         if opened is None or row < 0 or not self.ready():
             return
         if ability(opened.source, "overview") is None:
-            self.say(opened.listing.reasons.get("overview", NO_PICTURES))
+            self.say(NO_PICTURES)
             return
         panel = "gradient" if isinstance(self.focused, GradientPane) else "values"
         subject, words = _subject(opened, row, panel)
