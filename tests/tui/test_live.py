@@ -22,7 +22,9 @@ from paramtui.samples import samples_directory
 from paramtui.tui.screens.candidates import CandidatesScreen
 from paramtui.tui.screens.inputs import InputsScreen
 from paramtui.tui.screens.output import OutputLines
+from paramtui.tui.screens.picture import PictureScreen
 from paramtui.tui.widgets.distribution_pane import DistributionPane
+from paramtui.tui.widgets.overview_picture import OverviewPicture
 from tests.tui.screens import WIDE, Looker, lines_of, looking_at
 
 if TYPE_CHECKING:
@@ -512,3 +514,21 @@ async def test_the_distribution_of_a_parameter_has_its_gradient_on_the_same_axis
         (_, weight), (_, other) = pane._found
         assert weight.statistics.l2 == pytest.approx(float(model[0].weight.detach().norm()), rel=1e-6)
         assert other.statistics.l2 == pytest.approx(float(gradient.norm()), rel=1e-6)
+
+
+async def test_the_picture_of_a_gradient_is_that_of_the_whole_gradient() -> None:
+    model = tied()
+    async with on_model(model, (160, 60)) as looker:
+        await looker.press("+", "down")
+        await pressed_until_said(looker, "g", "backward: loss")
+        gradient = model[0].weight.grad
+        assert gradient is not None
+        await looker.press("2", "V")
+        await looker.until(lambda: isinstance(looker.app.screen, PictureScreen))
+        picture = looker.app.screen.query_one(OverviewPicture)
+        await looker.until(lambda: picture._found is not None)
+        found = picture._found
+        assert found is not None
+        assert found.mean == pytest.approx(gradient.double().numpy())
+        await looker.press("escape")
+        await looker.until(lambda: not isinstance(looker.app.screen, PictureScreen))
