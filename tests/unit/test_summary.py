@@ -48,13 +48,17 @@ def test_a_summary_of_random_bytes_is_that_of_torch(dtype: torch.dtype) -> None:
         assert_close(summarise(pieces), by_torch(whole))
 
 
+# Squares of smaller numbers are lost, by torch too.
+FLOATS = st.floats(-1e6, 1e6).map(lambda number: number if abs(number) > 1e-140 else 0.0)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         arrays(
             np.float64,
             array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=5),
-            elements=st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf, -np.inf]),
+            elements=FLOATS | st.sampled_from([np.nan, np.inf, -np.inf]),
         ),
         max_size=6,
     )
