@@ -100,6 +100,10 @@ class EditableCheckpoint(MeasuringMixin):
         environment = self._editor.environment if self._editor is not None else {}
         return Head(target, tuple(options), identity_text(self._source.paths()), tuple(environment.items()))
 
+    def outdated(self) -> str:
+        """See `CheckpointSource.outdated`."""
+        return self._source.outdated()
+
     def leftovers(self) -> list[tuple[str, int]]:
         """Files that a save which was ended has left beside the checkpoint, with their sizes in bytes."""
         from paramtui.checkpoints.temporary import leftovers

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paramtui.errors import TargetError, ValuesError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from paramtui.checkpoints.temporary import Identity
 
+CHANGED: Final = "changed since it was opened"
 # One pread moves at most 2 GiB on Linux.
 _MAX_READ = 1 << 30
 
@@ -57,9 +59,37 @@ class RandomFile:
         identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if self._identity not in (None, identity):
             os.close(fd)
-            raise ValuesError("changed since it was opened", where=self.path, hint="open it again")
+            raise ValuesError(CHANGED, where=self.path, hint="open it again")
         self._identity = identity
         return fd
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Its length in bytes, and when it was written last, in ns; see `stamp_of`."""
+        return self.status.st_size, self.status.st_mtime_ns
+
+    def _check_stamp(self, descriptor: int) -> None:
+        """Refuses what was read while something wrote: it may be partly old and partly new."""
+        if stamp_of(descriptor) != self.stamp:
+            raise ValuesError("changed while it was read", where=self.path, hint="open it again")
+
+    def outdated(self) -> str:
+        """What has become of it since it was opened: ``is gone``, ``was replaced``, or ``has changed``.
+
+        Empty while it lies there as it was, or as it was saved from here. No more than its status is read.
+        """
+        try:
+            found = os.stat(self.path)  # noqa: PTH116
+        except OSError as error:
+            return "is gone" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "cannot be reached"
+        was = self.saved_as
+        if was is None:
+            known = self.status.st_dev, self.status.st_ino, *self.stamp
+        else:
+            known = was.device, was.inode, was.nbytes, was.mtime_ns
+        if (found.st_dev, found.st_ino) != known[:2]:
+            return "was replaced"
+        return "has changed" if (found.st_size, found.st_mtime_ns) != known[2:] else ""
 
     def pin(self) -> None:
         """Keeps the file open from now on, to go on reading it when another takes its place.
@@ -139,6 +169,7 @@ class RandomFile:
                 if not count:
                     raise self._cut(begin + at)
                 at += count
+            self._check_stamp(descriptor)
         except OSError as error:
             raise ValuesError(os_error_text(error), where=f"{self.path}, byte {begin:,}") from None
 
@@ -164,6 +195,7 @@ class RandomFile:
                 raise self._cut(begin + nbytes - left)
             parts.append(part)
             left -= len(part)
+        self._check_stamp(fd)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -175,6 +207,12 @@ def _fill(descriptor: int, view: memoryview, begin: int) -> int:
     part = os.pread(descriptor, len(view), begin)
     view[: len(part)] = part
     return len(part)
+
+
+def stamp_of(descriptor: int) -> tuple[int, int]:
+    """Length in bytes of an open file, and when it was written last, in ns."""
+    status = os.fstat(descriptor)
+    return status.st_size, status.st_mtime_ns
 
 
 def os_error_text(error: OSError) -> str:

@@ -16,7 +16,7 @@ from paramtui.core.editable import edit_reason
 from paramtui.core.listing import GHOST
 from paramtui.core.source import Saved
 from paramtui.core.text import bytes_text, safe_text
-from paramtui.errors import ParamtuiError, SavingError
+from paramtui.errors import SavingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def save(
     if listing.shards or _is_other_format(listing, path):
         return _save_converted(edited, path, over=over, progress=progress)
     own = listing.target
-    file = _files(edited.source).get(os.path.realpath(own)) or RandomFile(own)
+    file = edited.source.files().get(os.path.realpath(own)) or RandomFile(own)
     job = _job(edited, file, path, _replaced(path, file, over=over))
     return _written([job], [file], progress, [])
 
@@ -97,18 +97,6 @@ def _replaced(path: str, file: RandomFile | None, *, over: bool) -> Identity | N
 
 def _same(one: str, other: str) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _files(source: CheckpointSource) -> dict[str, RandomFile]:
-    """Files that tensors lie in, by real path."""
-    found: dict[str, RandomFile] = {}
-    for run in source.runs:
-        # Of what cannot be located nothing was changed either.
-        with contextlib.suppress(ParamtuiError):
-            place = run.place()
-            if place is not None:
-                found.setdefault(os.path.realpath(place.file.path), place.file)
-    return found
 
 
 def _patches(edited: Edited, file: RandomFile) -> list[Patch]:
@@ -163,7 +151,7 @@ def _save_directory(
 ) -> Saved:
     source = edited.source
     listing = source.listing
-    known = _files(source)
+    known = source.files()
     target = listing.target
     home = target if os.path.isdir(target) else os.path.dirname(target) or "."  # noqa: PTH112, PTH120
     shards = [known.get(os.path.realpath(shard)) or RandomFile(shard) for shard in source.paths()]

@@ -11,6 +11,7 @@ from paramtui.core.scan_work import Segment, places_of, plain_tensor, reach
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paramtui.checkpoints.files import RandomFile
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.core.overlay import Overlay, State
 
@@ -39,6 +40,7 @@ def message_of(
         "tensors": [plain_tensor(source.listing, tensor) for tensor in tensors],
         "runs": runs,
         "part": part,
+        "stamps": files.stamps,
     }
     return message, files.opened
 
@@ -84,16 +86,19 @@ class _Files:
     def __init__(self) -> None:
         self._openers: list[Callable[[], int]] = []
         self._known: dict[object, int] = {}
+        # What `files.stamp_of` must say of each still once it was read; None for what is our own.
+        self.stamps: list[tuple[int, int] | None] = []
 
-    def _add(self, key: object, opener: Callable[[], int]) -> int:
+    def _add(self, key: object, opener: Callable[[], int], stamp: tuple[int, int] | None = None) -> int:
         number = self._known.get(key)
         if number is None:
             number = self._known[key] = len(self._openers)
             self._openers.append(opener)
+            self.stamps.append(stamp)
         return number
 
-    def file(self, file: Any) -> int:  # noqa: ANN401  a RandomFile
-        return self._add(file, file.descriptor)
+    def file(self, file: RandomFile) -> int:
+        return self._add(file, file.descriptor, file.stamp)
 
     def overlay(self, overlay: Overlay, file: int) -> int:
         return self._add(file, lambda: os.dup(overlay.descriptor(file)))

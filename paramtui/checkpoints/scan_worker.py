@@ -9,7 +9,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from paramtui.checkpoints.files import os_error_text
+from paramtui.checkpoints.files import os_error_text, stamp_of
 from paramtui.checkpoints.scan_wire import WireEndedError, receive, send
 from paramtui.core.levels import levels_bytes
 from paramtui.core.ranks import RankCounts
@@ -62,6 +62,7 @@ class _Worker:
                 try:
                     listing = listing_of(plain)
                     result, extra = self._one(message, listing, runs)
+                    _check_stamps(files, message["stamps"])
                 except ValuesError as error:
                     result, extra = {"problem": str(error)}, b""
                 except MemoryError:
@@ -113,6 +114,13 @@ class _Worker:
         if now - self._told > PAUSE:
             self._told = now
             send(self._connection, {"done": self._done})
+
+
+def _check_stamps(files: list[int], stamps: list[list[int] | None]) -> None:
+    """Refuses what was counted while something wrote: it may be partly old and partly new."""
+    for file, stamp in zip(files, stamps, strict=True):
+        if stamp is not None and stamp_of(file) != tuple(stamp):
+            raise ValuesError("changed while it was read", hint="open it again")
 
 
 def _fill(file: int, position: int, view: memoryview) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from paramtui.checkpoints.measuring import Measuring, MeasuringMixin
+from paramtui.core.text import safe_text
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ class Run(Protocol):
     nbytes: int
     big_endian: bool
 
+    @property
+    def file(self) -> RandomFile | None:
+        """Where the bytes come from; None where nothing is read any more."""
+
     def read(self, begin: int, nbytes: int) -> bytes:
         """Exactly `nbytes` bytes from byte `begin` of the run."""
 
@@ -45,27 +51,28 @@ class Run(Protocol):
 class FileRun:
     """A range of a file."""
 
-    __slots__ = ("_begin", "_file", "big_endian", "nbytes")
+    __slots__ = ("_begin", "big_endian", "file", "nbytes")
 
     def __init__(self, file: RandomFile, begin: int, nbytes: int, *, big_endian: bool = False) -> None:
-        self._file = file
+        self.file = file
         self._begin = begin
         self.nbytes = nbytes
         self.big_endian = big_endian
 
     def read(self, begin: int, nbytes: int) -> bytes:
         """Bytes of the range, read from the file."""
-        return self._file.read(self._begin + begin, nbytes)
+        return self.file.read(self._begin + begin, nbytes)
 
     def place(self) -> Place | None:
         """Where it begins."""
-        return Place(self._file, self._begin)
+        return Place(self.file, self._begin)
 
 
 class MemoryRun:
     """Bytes that lay inside a pickle."""
 
     __slots__ = ("_data", "big_endian", "nbytes")
+    file = None
 
     def __init__(self, data: bytes, *, big_endian: bool) -> None:
         self._data = data
@@ -97,6 +104,7 @@ class CheckpointSource(MeasuringMixin):
         listing.reasons.setdefault("gradients", NO_GRADIENTS)
         listing.reasons.setdefault("edit", "opened for reading only")
         self._scanner: Scanner | None = None
+        self._files: dict[str, RandomFile] | None = None
 
     def read(self, location: int, begin: int, nbytes: int) -> bytes:
         """Bytes of a run, checked against its length."""
@@ -125,6 +133,26 @@ class CheckpointSource(MeasuringMixin):
         """Ends the processes that measure."""
         if self._scanner is not None:
             self._scanner.close()
+
+    def outdated(self) -> str:
+        """Which of its files is not what was opened any more, and what became of it; empty for none.
+
+        Only their status is looked at, which on a disk far away may take long.
+        """
+        for file in self.files().values():
+            words = file.outdated()
+            if words:
+                return f"{safe_text(os.path.basename(file.path))} {words}"  # noqa: PTH119
+        return ""
+
+    def files(self) -> dict[str, RandomFile]:
+        """Files that tensors lie in, by real path."""
+        if self._files is None:
+            files = dict.fromkeys(run.file for run in self.runs if run.file is not None)
+            self._files = {}
+            for file in files:
+                self._files.setdefault(os.path.realpath(file.path), file)
+        return self._files
 
     def paths(self) -> list[str]:
         """The files that it consists of, besides an index."""

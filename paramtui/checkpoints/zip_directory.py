@@ -226,6 +226,11 @@ class RecordRun:
         directory, index = self._directory, self._index
         return directory.method[index] == STORED and directory.packed_nbytes[index] == self.nbytes
 
+    @property
+    def file(self) -> RandomFile:
+        """The archive."""
+        return self._directory.file
+
     def place(self) -> Place | None:
         """Where a stored record begins; None for a deflated one."""
         if not self._stored:

@@ -161,7 +161,12 @@ ACTIONS: Final = (
     Action("screen", "leftovers", "remove_leftovers", "X", "X", "remove what an unfinished save has left"),
     Action("screen", "output", "output", "p", "p", "what the model's code printed"),
     Action(
-        "screen", "restart", "restart", "ctrl+r", "ctrl+r", "build the model anew, and do again what was done"
+        "screen",
+        "restart",
+        "restart",
+        "ctrl+r",
+        "ctrl+r",
+        "build the model anew, as it was changed; reopen a file",
     ),
     Action(
         "screen", "stop", "stop", "escape", "esc", "stop what is running, or a target that is being opened"

@@ -62,6 +62,8 @@ class Opened:
         ties_shown: Whether the tree tells by colours and signs what shares memory.
         marked: The row to compare others with; -1 for none.
         figures: What is known of the numbers of tensors and blocks.
+        outdated: What became of its files since it was opened; empty while they are what they were.
+        looking: Whether that is being looked at now.
         figure_shown: Which figure stands in each row of the tree; empty for none.
         figure_order: Whether the tree is in the order of that figure: 1 for the largest first, -1 for the
             smallest, 0 as it is stored.
@@ -91,6 +93,8 @@ class Opened:
     changed_rows: Sequence[int] = ()
     ties_shown: bool = False
     marked: int = -1
+    outdated: str = ""
+    looking: bool = False
     figure_shown: str = ""
     figure_order: int = 0
     _tie_rows: TieRows | None = None

@@ -55,17 +55,23 @@ class TargetsMixin(LeavingMixin):
 
     # Opening
 
-    async def open_target(self, target: str) -> None:
-        """Opens another target; what is on screen stays until it is there, and is asked about if unsaved."""
-        await self.leave_then("opens the other", lambda: self._begin_opening(target))
+    async def open_target(self, target: str, at: str | None = None) -> None:
+        """Opens a target; what is on screen stays until it is there, and is asked about if unsaved.
 
-    def _begin_opening(self, target: str) -> None:
+        Args:
+            target: Which; the one on screen is opened again.
+            at: Name of the row to begin on.
+        """
+        words = "opens it again" if target == self._target else "opens the other"
+        await self.leave_then(words, lambda: self._begin_opening(target, at))
+
+    def _begin_opening(self, target: str, at: str | None = None) -> None:
         if self._watch is not None:
             self._watch.stop()
         if not self._guest:
             gc.unfreeze()
         self.browser.wait_for(target)
-        self._open(target)
+        self._open(target, at)
 
     @work(exclusive=True, group="open")
     async def _open(self, target: str, at: str | None = None, index: str | None = None) -> None:

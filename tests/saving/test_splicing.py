@@ -235,7 +235,7 @@ def test_a_source_that_changes_while_it_is_copied_is_refused(tmp_path: Path) -> 
 
     with RandomFile(str(path)) as file:
         job = FileJob(str(tmp_path / "copy.pt"), file.nbytes, spliced(file, [Patch(begin, 4, read)]))
-        with pytest.raises(ParamtuiError, match="was changed while it was copied"):
+        with pytest.raises(ParamtuiError, match="changed while it was (copied|read)"):
             write_files([job])
     assert [found.name for found in tmp_path.iterdir()] == ["x.pt"]
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class CountedRun:
     """The bytes of a tensor, and how many of them were read."""
 
+    file = None
+
     big_endian = False
 
     def __init__(self, tensor: torch.Tensor) -> None:

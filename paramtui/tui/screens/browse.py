@@ -16,6 +16,7 @@ from paramtui.tui.opened import prepare
 from paramtui.tui.screens.changing import ChangingMixin
 from paramtui.tui.screens.finding import FindingMixin
 from paramtui.tui.screens.folding import FoldingMixin, carry_folds
+from paramtui.tui.screens.freshness import FreshnessMixin
 from paramtui.tui.screens.marking import MarkingMixin
 from paramtui.tui.screens.picturing import PicturingMixin
 from paramtui.tui.screens.places import PlacesMixin
@@ -57,6 +58,7 @@ class BrowseScreen(
     PicturingMixin,
     TyingMixin,
     FoldingMixin,
+    FreshnessMixin,
     ScanningMixin,
     ChangingMixin,
     RunningMixin,
@@ -94,6 +96,7 @@ class BrowseScreen(
 
     def on_mount(self) -> None:
         """Takes a person's settings."""
+        self.watch_files()
         settings = self._settings
         for pane in self.panes:
             pane.prefer(precision=settings.precision, scientific=settings.scientific, heat=settings.heatmap)

@@ -13,6 +13,8 @@ from paramtui.tui.widgets.lines import TitleLine
 from paramtui.tui.widgets.values_pane import ValuesPane
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from paramtui.core.source import Differentiable
     from paramtui.errors import ParamtuiError
     from paramtui.tui.widgets.page_view import PageView
@@ -21,7 +23,10 @@ NO_MODEL: Final = "a checkpoint has no model to run: paramtui file.py, or paramt
 
 
 class RunningMixin(WorkMixin):
-    """Needs what `WorkMixin` needs."""
+    """Needs what `WorkMixin` needs, and `open_again`."""
+
+    if TYPE_CHECKING:
+        open_again: Callable[[], Awaitable[None]]
 
     def _model(self) -> Differentiable | None:
         """The model, where it can be asked for something now; says why not otherwise."""
@@ -84,11 +89,13 @@ class RunningMixin(WorkMixin):
             opened.moment += 1
             self.query_one(GradientPane).again()
 
-    def action_restart(self) -> None:
-        """Builds the model anew, and does again what was done to it."""
+    async def action_restart(self) -> None:
+        """Builds the model anew, and does again what was done to it; opens a checkpoint again."""
         opened = self.opened
-        if opened is None or opened.model is None:
+        if opened is None:
             self.app.retry()  # type: ignore[attr-defined]
+        elif opened.model is None:
+            await self.open_again()
         elif self._doing and not self._stopping:
             self.say(f"{self._doing} is still running: esc stops it")
         else:

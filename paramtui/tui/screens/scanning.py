@@ -223,7 +223,7 @@ class ScanningMixin(_Base):
         from paramtui.core import figure_cache
 
         def recalled() -> tuple[str, dict[int, Statistics]]:
-            identity = figure_cache.identity_of(opened.listing)
+            identity = _identity_of(opened)
             return identity, figure_cache.load(identity, len(opened.listing)) if identity else {}
 
         identity, known = await asyncio.to_thread(recalled)
@@ -251,7 +251,7 @@ class ScanningMixin(_Base):
         from paramtui.core import figure_cache
 
         # A file that has changed is not read, so that what was found is of what lies there.
-        identity = self._identity or figure_cache.identity_of(opened.listing)
+        identity = self._identity or _identity_of(opened)
         if not identity:
             return
         changed = set(opened.editor.history.changed) if opened.editor is not None else set()
@@ -339,6 +339,16 @@ class ScanningMixin(_Base):
 
     def _nothing(self, opened: Opened, words: str) -> None:
         self.say(f"{words}{_unknown_words(opened) or ': all tensors were looked at'}")
+
+
+def _identity_of(opened: Opened) -> str:
+    """What the cache knows the files by, if they are what was opened."""
+    from paramtui.core.figure_cache import identity_of
+
+    identity = identity_of(opened.listing)
+    # In this order: what is changed between is noticed.
+    outdated = ability(opened.source, "outdated")
+    return "" if outdated is not None and outdated() else identity
 
 
 def _unknown_words(opened: Opened) -> str:

@@ -121,6 +121,8 @@ class TitleLine(Static):
             warnings = len(self._opened.listing.warnings) + bool(self._opened.wasted)
             if warnings:
                 state = f"{counted(warnings, 'warning')} (a)  {state}"
+            if self._opened.outdated:
+                state = f"changed on disk (ctrl+r)  {state}"
         state = self._waiting or self._work_words or state
         name = base_name(self._target) if self._target else ""
         parts: tuple[str, ...] = ()
