@@ -45,6 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except MemoryError:
         return _fail("there is not enough memory for this")
+    except Exception as error:  # noqa: BLE001  whatever it is, a person gets two lines and a file
+        from paramtui.core.crash import told
+
+        sys.stdout.flush()
+        print(told(error, words), file=sys.stderr)
+        return 2
 
 
 def run() -> None:

@@ -305,6 +305,26 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, App[None]):
             return
         await self.leave_then("quits", lambda: self.exit(return_code=FAILED if self._failed else 0))
 
+    def _handle_exception(self, error: Exception) -> None:
+        """Leaves after an error of the program's own with a few words; Textual's way is a wall of text."""
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        self._return_code = FAILED
+        if self._exception is None:
+            from rich.text import Text
+
+            from paramtui.core.crash import told
+
+            self._exception = error
+            self._exception_event.set()
+            # What a worker has failed by is inside of what is raised for it.
+            cause = getattr(error, "error", error)
+            desk = self._browser.desk if self._browser is not None else None
+            kept = "\nchanges that were not saved are offered when it is opened again"
+            words = told(cause, sys.argv[1:]) + (kept if desk is not None and desk.unsaved else "")
+            self.panic(Text(words))
+
     # Keys
 
     async def takes_key(self, event: events.Key | events.Paste) -> bool:

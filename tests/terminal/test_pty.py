@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from tests.terminal.terminal import PATIENCE, Terminal
+from tests.terminal.terminal import LEAVE_ALTERNATE, PATIENCE, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,3 +217,35 @@ def test_without_a_terminal_it_says_what_to_use_instead(weights: Path) -> None:
     )
     assert done.returncode == 2
     assert b"paramtui ls" in done.stderr
+
+
+BROKEN = """
+import sys
+from paramtui.tui.widgets.tree_pane import TreePane
+from paramtui import cli
+def broken(self):
+    raise LookupError("a mistake in the program")
+async def later(self):
+    broken(self)
+setattr(TreePane, "action_last", broken)
+from textual import work
+setattr(TreePane, "action_first", lambda self: self.run_worker(later(self)))
+sys.argv = ["paramtui", sys.argv[1]]
+cli.run()
+"""
+
+
+@pytest.mark.parametrize("key", ["G", "\x1b[H"], ids=["an action", "a worker"])
+def test_an_error_of_the_program_gives_the_terminal_back_with_two_lines(
+    terminal: Callable[..., Terminal], weights: Path, tmp_path: Path, key: str
+) -> None:
+    found = terminal(str(weights), program=("-c", BROKEN), XDG_STATE_HOME=str(tmp_path / "state"))
+    found.until(lambda text: "clean" in text)
+    found.press(key)
+    assert found.end() == 2
+    found.assert_restored()
+    after = found.received.rpartition(LEAVE_ALTERNATE)[2].decode()
+    assert "an error of its own: LookupError: a mistake in the program" in after
+    (report,) = (tmp_path / "state" / "paramtui").glob("crash-*.txt")
+    assert "in broken" in report.read_text()
+    assert len(after.splitlines()) < 8
