@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.files import os_error_text, stamp_of
 from paramtui.checkpoints.scan_wire import WireEndedError, receive, send
+from paramtui.core.finer import bounds_of, finer
 from paramtui.core.levels import levels_bytes
 from paramtui.core.ranks import RankCounts
 from paramtui.core.scan_reading import feed, tally_of
@@ -98,6 +99,11 @@ class _Worker:
         if part is not None:
             return {"sums": tally.sums.plain(), "size": tally.size}, tally.table.tobytes()
         found = tally.measured()
+        bounds = bounds_of(found)
+        if bounds:
+            counts = RankCounts(bounds)
+            feed(listing, runs, 0, counts, self._step, part)
+            found = finer(found, bounds, counts.table, tally.dtype)
         levels = levels_bytes(found.levels) if message.get("levels") else b""
         return {"statistics": plain_statistics(found.statistics)}, levels
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.scan_crew import Work, cores, pieces
 from paramtui.checkpoints.scan_messages import message_of
+from paramtui.checkpoints.scan_sums import RankTables, Told
 from paramtui.core.countable import SMALL, alike, is_plain, refusal, span_nbytes
 from paramtui.core.scan_work import COUNT, RANKS
 from paramtui.core.statistics import Measured, Statistics, statistics_from
@@ -90,60 +91,53 @@ class Scanner:
             return tally.measured()
         found: list[Measured | ValuesError | Statistics] = []
         total = self._listing.nbytes[tensor]
-        told = _Told(progress, total)
+        told = Told(progress, total)
         parts = self._parts(tensor, state, found.append, levels=True, most=BATCH)
         self._crew.work(parts, told.moved, stop)
         (result,) = found
         if isinstance(result, ValuesError):
             raise result
         assert isinstance(result, Measured)  # noqa: S101  levels were asked for
+        result = self._told_apart(tensor, state, result, told, stop)
         if exact and result.statistics.quantile_error:
             result = self._refined(tensor, state, result, told, stop)
         return result
 
-    def _refined(self, tensor: int, state: State, found: Measured, told: _Told, stop: Stop) -> Measured:
-        """The same with exact quantiles: the bytes are read again until each rank is one number."""
-        import numpy as np
+    def _told_apart(self, tensor: int, state: State, found: Measured, told: Told, stop: Stop) -> Measured:
+        """The same with finer levels, where numbers lie so close together that it takes these."""
+        from paramtui.core.finer import bounds_of, finer
 
+        bounds = bounds_of(found)
+        if not bounds:
+            return found
+        return finer(found, bounds, self._counted(tensor, state, bounds, told, stop), self._dtype(tensor))
+
+    def _refined(self, tensor: int, state: State, found: Measured, told: Told, stop: Stop) -> Measured:
+        """The same with exact quantiles: the bytes are read again until each rank is one number."""
         from paramtui.core.ranks import RankSearch
         from paramtui.core.sums import exact_quantiles
 
         search = RankSearch(found.levels, self._dtype(tensor))
         while bounds := search.bounds:
-            tables: list[Any] = []
-            problems: list[str] = []
-            lock = threading.Lock()
-
-            def answered(
-                message: dict[str, Any],
-                data: bytes,
-                tables: list[Any] = tables,
-                problems: list[str] = problems,
-                lock: threading.Lock = lock,
-            ) -> None:
-                with lock:
-                    (result,) = message["results"]
-                    if "problem" in result:
-                        problems.append(result["problem"])
-                    elif tables:
-                        tables[0] += np.frombuffer(data, np.int64)
-                    else:
-                        tables.append(np.frombuffer(data, np.int64).copy())
-
-            told.again()
-            works = (
-                Work({**message, "work": RANKS, "bounds": bounds}, files, answered)
-                for message, files in self._messages(tensor, state, BATCH)
-            )
-            self._crew.work(works, told.moved, stop)
-            if problems:
-                raise ValuesError(problems[0])
-            search.take(tables[0])
+            search.take(self._counted(tensor, state, bounds, told, stop))
         return found._replace(
             statistics=found.statistics._replace(
                 quantiles=exact_quantiles(found.statistics.finite, search.order), quantile_error=0.0
             )
         )
+
+    def _counted(
+        self, tensor: int, state: State, bounds: list[tuple[float, float]], told: Told, stop: Stop
+    ) -> Any:  # noqa: ANN401  an array: NumPy is not imported before there is something to add up
+        """Reads a tensor once more, and counts what lies between bounds; see `RankCounts`."""
+        tables = RankTables()
+        told.again()
+        works = (
+            Work({**message, "work": RANKS, "bounds": bounds}, files, tables.answered)
+            for message, files in self._messages(tensor, state, BATCH)
+        )
+        self._crew.work(works, told.moved, stop)
+        return tables.whole()
 
     def overview(
         self,
@@ -158,7 +152,7 @@ class Scanner:
         """See `Measurable.overview`; `room` is rows and columns, the bytes are those of a state."""
         from paramtui.checkpoints.picturing import overview
 
-        told = _Told(progress, self._listing.nbytes[tensor])
+        told = Told(progress, self._listing.nbytes[tensor])
         messages = self._messages(tensor, state, BATCH)
         return overview(self._listing, tensor, room, runs, messages, self._crew, told.moved, stop)
 
@@ -245,14 +239,16 @@ class Scanner:
         aliases = {same[0]: same for same in alike(self._listing, tensors)}
         first = list(aliases)
         total = sum(self._listing.nbytes[tensor] for tensor in first)
-        told = _Told(progress, total)
+        told = Told(progress, total)
         # Adding parts up takes time: tensors are split only where a process would be left without work.
         most = min(max(total // (4 * cores()), BATCH), UNSPLIT)
         again: list[tuple[int, Measured]] = []
 
         def one(tensor: int, result: Measured | ValuesError | Statistics) -> None:
             if isinstance(result, Measured):
-                if exact and result.statistics.quantile_error:
+                from paramtui.core.finer import bounds_of
+
+                if (exact and result.statistics.quantile_error) or bounds_of(result):
                     again.append((tensor, result))
                     return
                 result = result.statistics
@@ -263,7 +259,10 @@ class Scanner:
         for tensor, result in again:
             refined: Statistics | ValuesError
             try:
-                refined = self._refined(tensor, state, result, told, stop).statistics
+                apart = self._told_apart(tensor, state, result, told, stop)
+                if exact and apart.statistics.quantile_error:
+                    apart = self._refined(tensor, state, apart, told, stop)
+                refined = apart.statistics
             except ValuesError as error:
                 refined = error
             for alias in aliases[tensor]:
@@ -360,24 +359,3 @@ class Scanner:
                     found(tensor, figures)
 
         return Work({**message, "work": COUNT, "levels": levels}, files, answered)
-
-
-class _Told:
-    """Adds up what several processes have done."""
-
-    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-        self._lock = threading.Lock()
-
-    def again(self) -> None:
-        """The same is read once more."""
-        self._done = 0
-
-    def moved(self, nbytes: int) -> None:
-        """So many bytes more are done."""
-        with self._lock:
-            self._done += nbytes
-            if self._progress is not None:
-                self._progress(min(self._done, self._total), self._total)

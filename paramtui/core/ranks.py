@@ -90,15 +90,56 @@ def _ordered(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
     return np.where(negative, ~codes, codes | np.uint64(_SIGN))
 
 
-def _number(code: int) -> float:
-    bits = code ^ _SIGN if code >= _SIGN else ~code & (2 * _SIGN - 1)
-    return float(np.array([bits], np.uint64).view(np.float64)[0])
+def _numbers(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """What `_ordered` has put in order."""
+    bits = np.where(codes >= np.uint64(_SIGN), codes ^ np.uint64(_SIGN), ~codes)
+    return bits.view(np.float64)
 
 
 def shift_of(low: float, high: float) -> int:
     """By how many bits patterns are cut so that an interval has at most 65,536 parts."""
     first, last = (int(code) for code in _ordered(np.array([low, high])))
     return max((last - first).bit_length() - 16, 0)
+
+
+def parts_of(
+    low: float, high: float, counts: npt.NDArray[np.int64], dtype: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The parts of an interval of `RankCounts` that hold any numbers.
+
+    Args:
+        low: Lower bound of the interval.
+        high: Upper bound.
+        counts: What was counted in its parts.
+        dtype: Element type, which tells what numbers there can be.
+
+    Returns:
+        The least and the largest number that each can hold, and how many it does.
+    """
+    places = np.flatnonzero(counts)
+    first, shift = _ordered(np.array([low]))[0], np.uint64(shift_of(low, high))
+    least = _numbers(first + (places.astype(np.uint64) << shift))
+    most = np.minimum(
+        _numbers(first + ((places.astype(np.uint64) + np.uint64(1)) << shift) - np.uint64(1)), high
+    )
+    return (*clipped(least, most, dtype), counts[places])
+
+
+def clipped(
+    low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], dtype: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The least and the largest numbers of an element type between pairs of others."""
+    if DTYPES[dtype].family in ("int", "uint"):
+        # Larger whole numbers are not all of them float64.
+        near = np.maximum(np.abs(low), np.abs(high)) < 2.0**53
+        return np.where(near, np.ceil(low), low), np.where(near, np.floor(high), high)
+    if dtype != "float32":
+        return low, high
+    with np.errstate(over="ignore"):
+        first, last = low.astype(np.float32), high.astype(np.float32)
+        first = np.where(first.astype(np.float64) < low, np.nextafter(first, np.float32(np.inf)), first)
+        last = np.where(last.astype(np.float64) > high, np.nextafter(last, np.float32(-np.inf)), last)
+    return first.astype(np.float64), last.astype(np.float64)
 
 
 class RankSearch:
@@ -121,26 +162,12 @@ class RankSearch:
                 self._put(rank, float(levels.low[place]), float(levels.high[place]), before)
 
     def _put(self, rank: int, low: float, high: float, before: int) -> None:
-        low, high = self._clipped(low, high)
+        low, high = (float(bound[0]) for bound in clipped(np.array([low]), np.array([high]), self._dtype))
         if low == high:
             self._found[rank] = low
             self._open.pop(rank, None)
         else:
             self._open[rank] = Interval(low, high, before)
-
-    def _clipped(self, low: float, high: float) -> tuple[float, float]:
-        """The least and the largest number of the element type between two others."""
-        dtype = DTYPES[self._dtype]
-        if dtype.family in ("int", "uint") and max(abs(low), abs(high)) < 2.0**53:
-            return float(np.ceil(low)), float(np.floor(high))
-        if self._dtype != "float32":
-            return low, high
-        first, last = np.float32(low), np.float32(high)
-        if float(first) < low:
-            first = np.nextafter(first, np.float32(np.inf))
-        if float(last) > high:
-            last = np.nextafter(last, np.float32(-np.inf))
-        return float(first), float(last)
 
     @property
     def bounds(self) -> list[tuple[float, float]]:
@@ -158,8 +185,10 @@ class RankSearch:
             before = interval.before + (int(ends[part - 1]) if part else 0)
             first = int(_ordered(np.array([low]))[0])
             shift = shift_of(low, high)
-            least = _number(first + (part << shift))
-            most = min(_number(first + ((part + 1) << shift) - 1), high)
+            least, most = _numbers(
+                np.array([first + (part << shift), first + ((part + 1) << shift) - 1], np.uint64)
+            ).tolist()
+            most = min(most, high)
             self._put(rank, least, most, before)
 
     @property

@@ -156,7 +156,7 @@ def finished(sums: Sums, levels: Levels, dtype: str, *, sampled: int = 0) -> Sta
     low, high = (
         (int(sums.minimum), int(sums.maximum)) if whole else (float(sums.minimum), float(sums.maximum))
     )
-    quantiles, error = _quantiles(levels)
+    quantiles, error = quantiles_of(levels)
     count, unit = sums.count, sums.unit
     std = _scaled(sqrt(sums.squares / (count - 1)), unit) if count > 1 else None
     l2 = _scaled(sqrt(sums.squares + count * sums.mean * sums.mean), unit)
@@ -227,7 +227,7 @@ def _between(first: float, second: float, share: float) -> float:
     return first + apart * share if share < 0.5 else second - apart * (1 - share)
 
 
-def _quantiles(levels: Levels) -> tuple[tuple[float, ...], float]:
+def quantiles_of(levels: Levels) -> tuple[tuple[float, ...], float]:
     """Quantiles, and how far their neighbours may be off relative to themselves."""
     ends = np.cumsum(levels.count)
     error = 0.0

@@ -9,6 +9,7 @@ import torch
 
 from paramtui.core.countable import SMALL, alike
 from paramtui.core.dtypes import DTYPES
+from paramtui.core.finer import bounds_of, finer
 from paramtui.core.ranks import RankCounts, RankSearch
 from paramtui.core.sums import Sums, exact_quantiles, smallest_normal, unit_of
 from paramtui.core.tally import Tally
@@ -115,16 +116,19 @@ class _Measuring:
         self._add_zeros(self._held.zeros)
         per = 2 if self._held.dtype == "float4_e2m1fn_x2" else 1
         numel = self._held.elements * per if self._sample else 0
-        if exact and not self._tally.patterns and not self._kept:
-            levels = self._tally.levels()
-            if levels.total:
-                order = self._order(RankSearch(levels, self._held.dtype))
-                found = self._tally.measured(numel=numel)
-                quantiles = exact_quantiles(levels.total, order)
-                return found._replace(
-                    statistics=found.statistics._replace(quantiles=quantiles, quantile_error=0.0)
-                )
-        return self._tally.measured(numel=numel)
+        found = self._tally.measured(numel=numel)
+        bounds = bounds_of(found)
+        if bounds:
+            found = finer(found, bounds, self._counted(bounds), self._held.dtype)
+        if exact and found.statistics.quantile_error:
+            search = RankSearch(found.levels, self._held.dtype)
+            while between := search.bounds:
+                search.take(self._counted(between))
+            quantiles = exact_quantiles(found.levels.total, search.order)
+            return found._replace(
+                statistics=found.statistics._replace(quantiles=quantiles, quantile_error=0.0)
+            )
+        return found
 
     def _pieces(self) -> Iterator[tuple[torch.Tensor, int]]:
         """Flat pieces with how often they count; each is worked on while nothing changes."""
@@ -158,17 +162,19 @@ class _Measuring:
         else:
             self._tally.add_zeros(count)
 
-    def _order(self, search: RankSearch) -> dict[int, float]:
-        """The numbers of the ranks that quantiles lie between."""
-        while search.bounds:
-            counts = RankCounts(search.bounds)
-            table = counts.table * 0
-            for piece, times in self._pieces():
-                counts.table[:] = 0
-                counts.add(_numpy(_within(piece, search.bounds)))
-                table += counts.table * times
-            search.take(table)
-        return search.order
+    def _counted(self, bounds: list[tuple[float, float]]) -> npt.NDArray[np.int64]:
+        """Reads the tensor once more, and counts what lies between bounds; see `RankCounts`."""
+        counts = RankCounts(bounds)
+        table = counts.table * 0
+        for piece, times in self._pieces():
+            counts.table[:] = 0
+            counts.add(_numpy(_within(piece, bounds)))
+            table += counts.table * times
+        if self._held.zeros:
+            counts.table[:] = 0
+            counts.add_zeros(self._held.zeros)
+            table += counts.table
+        return table
 
 
 def _within(piece: torch.Tensor, bounds: list[tuple[float, float]]) -> torch.Tensor:

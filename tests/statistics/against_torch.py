@@ -10,6 +10,18 @@ import torch
 from paramtui.core.statistics import QUANTILES, Statistics
 
 
+def check_narrow(found: Statistics, tensor: torch.Tensor) -> None:
+    """Asserts that numbers which lie close together are told apart: a bar of many, and sharp quantiles."""
+    check_against_torch(found, tensor)
+    numbers = tensor.double()
+    numbers = numbers[numbers.isfinite()]
+    assert found.histogram is not None and found.quantiles is not None
+    assert len(found.histogram.counts) >= min(40, len(numbers.unique()))
+    apart = float(numbers.max() - numbers.min())
+    for share, ours in zip(QUANTILES, found.quantiles, strict=True):
+        assert abs(ours - float(np.quantile(numbers.numpy(), share))) <= 2e-4 * apart
+
+
 def check_against_torch(found: Statistics, tensor: torch.Tensor) -> None:
     """Asserts that all figures are those of a dense tensor; quantiles within the error that is told."""
     dense = tensor.detach().reshape(-1)

@@ -71,3 +71,19 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
     magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
     packed = (codes[::2] | codes[1::2] << 4).view(torch.float4_e2m1fn_x2)
     return packed, torch.cat([magnitudes, -magnitudes]).repeat(5_000)
+
+
+def narrow() -> dict[str, torch.Tensor]:
+    """Large tensors whose numbers lie close together, far from zero."""
+    torch.manual_seed(3)
+    wide = torch.randn(100_003, dtype=torch.float64)
+    signs = torch.where(wide > 0, 1.0, -1.0)
+    return {
+        "norm": (1 + 1e-3 * wide).float(),
+        "offset": 1000 + 1e-3 * wide,
+        "below": -(5 + 1e-2 * wide).float(),
+        "two": torch.where(wide > 0.3, 1.0, 1.0009),
+        "around": ((1 + 1e-3 * wide.abs()) * signs).float(),
+        "whole": (1_000_000 + 100 * wide).long(),
+        "odd": torch.where(wide > 2, torch.nan, 1 + 1e-4 * wide).float(),
+    }

@@ -18,8 +18,8 @@ from paramtui.core.levels import spread
 from paramtui.core.statistics import QUANTILES, Statistics
 from paramtui.editable import EditableCheckpoint
 from paramtui.errors import EngineError, ValuesError
-from tests.statistics.against_torch import check_against_torch
-from tests.statistics.tensors import cases, odd_floats, pairs
+from tests.statistics.against_torch import check_against_torch, check_narrow
+from tests.statistics.tensors import cases, narrow, odd_floats, pairs
 
 
 async def figures(path: Path, *, exact: bool = False) -> dict[str, Statistics | ValuesError]:
@@ -103,6 +103,26 @@ async def test_views_sparse_and_quantised_tensors_count_by_what_they_stand_for(t
     check_against_torch(exact_of(found["sparse"]), sparse.to_dense())
     check_against_torch(exact_of(found["csr"]), tensors["csr"].to_dense())
     check_against_torch(exact_of(found["quantised"]), tensors["quantised"].dequantize())
+
+
+@pytest.mark.parametrize("parts", [True, False])
+@pytest.mark.parametrize("exact", [True, False])
+async def test_numbers_that_lie_close_together_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: bool, exact: bool
+) -> None:
+    if parts:
+        monkeypatch.setattr(scanning, "BATCH", 1 << 16)
+        monkeypatch.setattr(scanning, "PART", 1 << 17)
+    tensors = narrow()
+    torch.save(tensors, tmp_path / "m.pt")
+    for name, found in (await figures(tmp_path / "m.pt", exact=exact)).items():
+        check_narrow(exact_of(found), tensors[name])
+    source = open_checkpoint(str(tmp_path / "m.pt"))
+    try:
+        for tensor, name in enumerate(source.listing.names):
+            check_narrow((await source.measure(tensor, exact=exact)).statistics, tensors[name])
+    finally:
+        source.close()
 
 
 async def test_two_numbers_in_a_byte_are_counted_apart(tmp_path: Path) -> None:

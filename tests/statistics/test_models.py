@@ -23,8 +23,8 @@ from paramtui.models.module_source import ModuleSource
 from paramtui.models.overviews import drawn
 from paramtui.models.pace import Gate, Pace
 from paramtui.models.statistics import measure
-from tests.statistics.against_torch import check_against_torch
-from tests.statistics.tensors import FLOATS, cases, odd_floats, pairs
+from tests.statistics.against_torch import check_against_torch, check_narrow
+from tests.statistics.tensors import FLOATS, cases, narrow, odd_floats, pairs
 from tests.statistics.test_overviews import DTYPES, ROOM, layouts, numbers_of, odd_numbers
 from tests.statistics.test_overviews import check as check_picture
 
@@ -104,6 +104,12 @@ def test_views_wrappers_sparse_and_quantised_tensors_count_by_what_they_stand_fo
     check_against_torch(measure(quantised).statistics, quantised.dequantize())
     nested = torch.nested.nested_tensor([torch.randn(2, 3), torch.randn(400, 3)])
     check_against_torch(measure(nested).statistics, torch.cat([part.reshape(-1) for part in nested.unbind()]))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_numbers_that_lie_close_together_are_told_apart(exact: bool) -> None:
+    for tensor in narrow().values():
+        check_narrow(measure(tensor, exact=exact).statistics, tensor)
 
 
 def test_two_numbers_in_a_byte_are_counted_apart() -> None:
