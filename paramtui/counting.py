@@ -56,6 +56,8 @@ def run_stats(
         listing = source.listing
         selection = ls.Selection(listing, options.patterns)
         check(selection, options.patterns)
+        if options.patterns and not selection:
+            return 2
         found: dict[int, Statistics | ValuesError] = {}
         tensors = selection.tensors
         told(lambda progress: source.scan(tensors, found.__setitem__, exact=options.exact, progress=progress))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from paramtui.commands.grad import number_text
 from paramtui.core.bars import bars
 from paramtui.core.jsonable import jsonable
 from paramtui.core.ordering import natural_key
-from paramtui.core.statistics import QUANTILES, Statistics
+from paramtui.core.statistics import QUANTILES, Statistics, digits_apart
 from paramtui.core.text import count_text, safe_text, shape_text
 
 if TYPE_CHECKING:
@@ -54,12 +53,13 @@ def in_order(listing: Listing, tensors: Sequence[int], found: Found, order: str)
         out.sort(key=lambda tensor: natural_key(listing.names[tensor]))
     elif order != "stored":
 
-        def key(tensor: int) -> tuple[bool, float]:
+        def key(tensor: int) -> tuple[bool, float, int]:
             result = found.get(tensor)
             figure = getattr(result, order) if isinstance(result, Statistics) else None
             if order == "zero" and isinstance(result, Statistics):
                 figure = result.zero / (result.numel or 1)
-            return figure is None, -(figure or 0)
+            # Of tensors that are equally dead the largest matters most.
+            return figure is None, -(figure or 0), -listing.numel(tensor) if order == "zero" else 0
 
         out.sort(key=key)
     return out
@@ -101,7 +101,11 @@ def _row(listing: Listing, tensor: int, found: Statistics | ValuesError, *, plai
     if not isinstance(found, Statistics):
         return (*facts, "", "", "", "", "", f"? {safe_text(str(found), 200)}")
     drawn = bars(found.histogram.counts, BARS, plain=plain) if found.histogram is not None else ""
-    figures = [_figure_text(getattr(found, name)) for name in ("mean", "std", "min", "max")]
+    digits = 4 if found.min is None or found.max is None else digits_apart(found.min, found.max, 4)
+    figures = [
+        _figure_text(getattr(found, name), 4 if name == "std" else digits)
+        for name in ("mean", "std", "min", "max")
+    ]
     return (*facts, drawn, *figures, remarks(found))
 
 
@@ -121,9 +125,11 @@ def remarks(found: Statistics) -> str:
     return "  ".join(words)
 
 
-def _figure_text(number: float | int | None) -> str:  # noqa: PYI041  whole ones are written otherwise
+def _figure_text(number: float | int | None, digits: int) -> str:  # noqa: PYI041  whole ones are written otherwise
     """As all figures; whole numbers that are not too long as they are."""
-    return str(number) if isinstance(number, int) and abs(number) < 10**6 else number_text(number)
+    if isinstance(number, int) and abs(number) < 10**6:
+        return str(number)
+    return "-" if number is None else f"{number:.{digits}g}"
 
 
 def _foot(tensors: Sequence[int], found: Found) -> Iterator[str]:

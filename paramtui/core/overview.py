@@ -271,13 +271,13 @@ class OverviewTally:
         # Divided first, so that no sum of large numbers overflows.
         mean = self._sum / count + self._large / count * _SCALE
         # A mean lies among the numbers, whatever was rounded.
-        mean = np.clip(mean, -self._max, self._max)
+        mean = np.clip(mean, -self._max, self._max) + 0.0
         odd = np.where(self._nan > 0, self._first_nan, np.where(self._inf > 0, self._first_inf, -1))
         return Overview(
             self.width,
             self.cell,
             np.where(there, mean, np.nan),
-            np.where(there, self._max, np.nan),
+            np.where(there, self._max + 0.0, np.nan),
             self._nan.copy(),
             self._inf.copy(),
             self._elements(),

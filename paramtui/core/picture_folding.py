@@ -82,10 +82,12 @@ def layout_of(shape: Sequence[int], width: int) -> Layout:
 
 
 def layout_words(shape: Sequence[int], width: int) -> str:
-    """``rows: dim 0; columns: dims 1-3``; empty where it is a plain matrix, or one row."""
+    """``rows: dim 0; columns: dims 1-3``, ``lines of 256 elements``; empty for a plain matrix."""
     dims = len(shape)
     lead, side = layout_of(shape, width)
-    if lead == dims or (dims < 3 and side == 1):
+    if lead == dims:
+        return f"lines of {width:,} elements" if 0 < width < prod(shape) else ""
+    if dims < 3 and side == 1:
         return ""
     beside = f", {side:,} side by side" if side > 1 else ""
     return f"rows: {_dims(0, lead)}{beside}; columns: {_dims(lead, dims)}"

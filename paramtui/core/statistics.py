@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf, log10
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from paramtui.core.levels import Levels
 
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+MOST_DIGITS: Final = 12
 # Intervals of the histogram that goes with the figures.
 BINS: Final = 64
 
@@ -83,6 +85,14 @@ class Measured(NamedTuple):
 
     statistics: Statistics
     levels: Levels
+
+
+def digits_apart(low: float, high: float, least: int) -> int:
+    """How many digits tell numbers between two others apart: `least`, or more where these are close."""
+    apart, largest = float(high) - float(low), max(abs(low), abs(high))
+    if not (0 < apart < largest < inf):
+        return least
+    return min(least + int(log10(largest / apart)), MOST_DIGITS)
 
 
 def plain_statistics(found: Statistics) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from rich.text import Text
 
 from paramtui.core.bars import BLOCKS, LETTERS
-from paramtui.core.statistics import QUANTILES
+from paramtui.core.statistics import QUANTILES, digits_apart
 from paramtui.tui.initialise_lines import figure
 from paramtui.tui.widgets.strips import fit
 
@@ -29,6 +29,7 @@ MOST_BARS, LEAST_BARS = 64, 20
 GAP: Final = 2
 # Lines of bars of one of several distributions, at least.
 LEAST_ROWS: Final = 2
+MORE: Final = " …"
 # Integers up to so many digits are written whole.
 WHOLE_DIGITS: Final = 12
 
@@ -102,7 +103,8 @@ def bar_rows(counts: Sequence[float], rows: int, *, log: bool, plain: bool) -> l
 def axis_line(axis: ValueAxis, width: int) -> str:
     """The numbers at both ends, and zero where it is in sight."""
     first, last = axis.edges(1)
-    left, right = figure(float(first)), figure(float(last))
+    digits = digits_apart(first, last, 3)
+    left, right = figure(float(first), digits), figure(float(last), digits)
     line = f"{left}{right:>{max(width - len(left), len(right) + 1)}}"
     if first < 0 < last:
         at = min(int(axis.place(0.0) * width), width - 1)
@@ -114,30 +116,32 @@ def axis_line(axis: ValueAxis, width: int) -> str:
 # Figures
 
 
-def number_text(number: float | None) -> str:
+def number_text(number: float | None, digits: int = 3) -> str:
     """A figure; whole numbers with all their digits where these are not many."""
     if isinstance(number, int) and len(str(abs(number))) <= WHOLE_DIGITS:
         return f"{number:,}"
-    return figure(number)
+    return figure(number, digits)
 
 
 def figure_texts(found: Statistics, looks: Looks) -> list[Text]:
     """Every figure as a word and a number, what matters most first."""
     nan, inf = _special("NaN", found.nan, "", looks), _special("Inf", found.inf, _signs(found), looks)
     out = [text for text, count in ((nan, found.nan), (inf, found.inf)) if count]
-    if found.min is not None:
+    digits = 3
+    if found.min is not None and found.max is not None:
+        digits = digits_apart(found.min, found.max, digits)
         if found.min == found.max and found.finite > 1:
             every = "all" if not (found.nan or found.inf or found.sampled) else "all of"
             out.append(_pair(f"{every} {found.finite:,} are", number_text(found.min), looks))
         else:
             out += [
-                _pair("min", number_text(found.min), looks),
-                _pair("max", number_text(found.max), looks),
+                _pair("min", number_text(found.min, digits), looks),
+                _pair("max", number_text(found.max, digits), looks),
             ]
         out += [
-            _pair("mean", figure(found.mean), looks),
+            _pair("mean", figure(found.mean, digits), looks),
             _pair("std", figure(found.std), looks),
-            _pair("|max|", number_text(found.abs_max), looks),
+            _pair("max |x|", number_text(found.abs_max, digits), looks),
             _pair("L1", figure(found.l1), looks),
             _pair("L2", figure(found.l2), looks),
         ]
@@ -150,12 +154,12 @@ def figure_texts(found: Statistics, looks: Looks) -> list[Text]:
     out.append(_pair("subnormal", f"{found.subnormal:,}", looks))
     if found.quantiles is not None:
         out += [
-            _pair(f"{round(100 * share)}%", figure(number), looks)
+            _pair(f"{round(100 * share)}%", figure(number, digits), looks)
             for share, number in zip(QUANTILES, found.quantiles, strict=True)
         ]
         if found.quantile_error:
             sign = "+/-" if looks.plain else "±"
-            out.append(Text(f"{sign}{100 * found.quantile_error:.2g} %", looks.label))
+            out.append(Text(f"quantiles {sign}{100 * found.quantile_error:.2g} %", looks.label))
     return out
 
 
@@ -185,8 +189,16 @@ def flowed(texts: Sequence[Text], width: int, lines: int) -> list[Text]:
             if text.cell_len > width:
                 line.truncate(width)
         else:
+            _cut(out, width)
             break
     return out
+
+
+def _cut(lines: list[Text], width: int) -> None:
+    """Says that there is more than what stands there."""
+    if lines and width > len(MORE):
+        lines[-1].truncate(width - len(MORE))
+        lines[-1].append(MORE)
 
 
 # The whole picture

@@ -211,7 +211,7 @@ _BLOCK_FIGURES: Final = (
     ("inf", "Inf"),
     ("mean", "mean"),
     ("std", "std"),
-    ("abs_max", "|max|"),
+    ("abs_max", "max |x|"),
     ("l2", "L2"),
     ("zero", "zero"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
@@ -184,9 +184,14 @@ def why_none(opened: Opened, tensor: int) -> str:
     return ""
 
 
+STALE: Final = "from before the last change: g runs again"
+
+
 def figures_text(opened: Opened, tensor: int, figure: Figures) -> str:
     """``norm 0.031  grad/weight 0.0021  largest 0.004  zeros 12 of 4,096``, and what is remarkable."""
     parts = [f"norm {figure.norm:.4g}"]
+    if opened.gradients_stale:
+        parts.append(STALE)
     if figure.ratio is not None:
         parts.append(f"grad/weight {figure.ratio:.3g}")
     if figure.max_abs is not None:
@@ -251,7 +256,7 @@ def _summary(opened: Opened, row: int) -> Page:
         return Page(row, title, [], [Text(words)])
     norm, bad = opened.block_gradient(row)
     figures = [gradients.figures[tensor] for tensor in tree.tensors_below(row) if tensor in gradients.figures]
-    head = [Text(run_line(opened))]
+    head = [Text(f"{run_line(opened)}{f'  {STALE}' if opened.gradients_stale else ''}")]
     states = Counter(gradients.state(tensor) for tensor in tree.tensors_below(row))
     counts = {
         "with a gradient": sum(figure.norm is not None for figure in figures),

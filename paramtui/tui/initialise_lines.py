@@ -31,13 +31,14 @@ LEAST_NAME = 10
 TITLE = 12
 
 
-def figure(number: float | None) -> str:
-    """A number in seven cells or so, as in ``0.0214`` or ``-1.2e-06``."""
+def figure(number: float | None, digits: int = 3) -> str:
+    """A number in seven cells or so, as in ``0.0214`` or ``-1.2e-06``; in more with more digits."""
     if number is None:
         return "-"
     if number == 0:
         return "0"
-    return f"{number:.3g}" if 1e-3 <= abs(number) < 1e4 else f"{number:.1e}"
+    plain = 1e-3 <= abs(number) < 10.0 ** max(digits, 4)
+    return f"{number:.{digits}g}" if plain else f"{number:.{digits - 2}e}"
 
 
 def heading(opened: Opened, row: int, words: str, outlook: Outlook, width: int) -> str:

@@ -62,6 +62,7 @@ class Opened:
         ties_shown: Whether the tree tells by colours and signs what shares memory.
         marked: The row to compare others with; -1 for none.
         figures: What is known of the numbers of tensors and blocks.
+        pass_state: State of the history when gradients were computed last; -1 where that is not known.
         outdated: What became of its files since it was opened; empty while they are what they were.
         looking: Whether that is being looked at now.
         figure_shown: Which figure stands in each row of the tree; empty for none.
@@ -93,6 +94,7 @@ class Opened:
     changed_rows: Sequence[int] = ()
     ties_shown: bool = False
     marked: int = -1
+    pass_state: int = -1
     outdated: str = ""
     looking: bool = False
     figure_shown: str = ""
@@ -108,6 +110,11 @@ class Opened:
         """Shows other gradients from now on."""
         self.gradients = gradients
         self._norms = {}
+
+    @property
+    def gradients_stale(self) -> bool:
+        """Whether numbers were changed since gradients were computed."""
+        return self.editor is not None and self.pass_state not in (-1, self.editor.history.state)
 
     def block_gradient(self, row: int, last: int = 0) -> tuple[float | None, bool]:
         """Norm over the gradients below a row, or up to row `last`, and whether any is NaN or infinite."""

@@ -62,7 +62,7 @@ class PageMaker:
             if row < 0:
                 page = await asyncio.to_thread(pages.file_page, opened)
             elif tree.is_block(row) or (tree.tensor[row] < 0 and tree.value[row] < 0):
-                page = await asyncio.to_thread(pages.block_page, opened, row)
+                page = await asyncio.to_thread(pages.block_page, opened, row, wanted.width)
             elif tree.tensor[row] < 0:
                 page = await asyncio.to_thread(pages.value_page, opened, row)
             else:

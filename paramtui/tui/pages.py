@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from paramtui.tui.opened import Opened
 
 MAX_CHILDREN = 1000
+# Cells of a line where it is not known how wide a page is.
+WIDTH = 76
 RAGGED_SHOWN = 8
 MAX_LISTED = 100
 
@@ -183,7 +185,7 @@ def value_page(opened: Opened, row: int) -> Page:
     return Page(row, row_title(opened, row), head, [Text(""), Text(text)], expression=way)
 
 
-def block_page(opened: Opened, row: int) -> Page:
+def block_page(opened: Opened, row: int, width: int = WIDTH) -> Page:
     """A block: what it is, its sums, its types, and its children with their sizes."""
     tree, listing = opened.tree, opened.listing
     tensors = tree.tensors_below(row)
@@ -213,7 +215,7 @@ def block_page(opened: Opened, row: int) -> Page:
     dtypes = Counter(listing.dtype[tensor] for tensor in tensors)
     if dtypes:
         head.append(Text("  ".join(f"{safe_text(name)} x{count:,}" for name, count in dtypes.most_common())))
-    body = [*fold_body(opened, row), Text(""), *_children(opened, row)]
+    body = [*fold_body(opened, row, width), Text(""), *_children(opened, row)]
     printed = block_text(tree, row)
     if len(printed) > 1 or class_name:
         title = "print(block)" if class_name else "what lies inside"

@@ -86,11 +86,12 @@ def legend(
     signed: bool,
     light: bool = False,
     odd: str = "NN NaN  +I -I infinite",
+    least: float = 0.0,
 ) -> list[tuple[str, Style]]:
-    """The ramp with its ends: from ``-largest`` where numbers are signed, else from 0; then odd letters."""
+    """The ramp with its ends: from ``-largest`` where numbers are signed, else `least`; then odd letters."""
     count = 9
     first = -1.0 if signed else 0.0
-    pieces = [(f"{first * largest:.3g} " if signed else "0 ", base)]
+    pieces = [(f"{-largest if signed else least:.3g} ", base)]
     for place in range(count):
         share = first + (1.0 - first) * place / (count - 1)
         pieces.append(heat(share * largest, largest, depth, base, light=light))

@@ -136,7 +136,7 @@ def test_a_poisoned_torch_changes_nothing_about_browsing(
     found.press("v&*.weight\r")
     found.until(lambda text: "NN NaN" not in text and "epoch" not in text and "q quit" in text)
     found.press("f")
-    found.until(lambda text: "1 tensor, by stored, only *.weight" in text)
+    found.until(lambda text: "1 tensor, as stored, only *.weight" in text)
     found.press("y")
     found.until(lambda text: "copied" in text)
     found.press("a")

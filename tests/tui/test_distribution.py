@@ -61,7 +61,7 @@ async def test_the_figures_under_the_cursor_are_those_of_torch(save: Save) -> No
             f"max {finite.max():.3g}",
             f"mean {finite.mean():.3g}",
             f"std {finite.std():.3g}",
-            f"|max| {finite.abs().max():.3g}",
+            f"max |x| {finite.abs().max():.3g}",
             f"L2 {finite.norm():.3g}",
             "zero 2 (0.1 %)",
             "NaN 1",
@@ -178,7 +178,7 @@ async def test_a_block_says_which_key_looks_at_all_of_it_and_then_shows_figures_
         assert "I looks at every tensor." in words(looker)
         await looker.press("I")
         await looker.until(lambda: "Over all 2 tensors below." in words(looker))
-        for figure in ("NaN 1", "Inf 0", "L2 5", "|max| 4"):
+        for figure in ("NaN 1", "Inf 0", "L2 5", "max |x| 4"):
             assert figure in words(looker)
 
 

@@ -143,7 +143,7 @@ async def test_the_flat_list_shows_every_tensor_in_any_order(save: Save) -> None
     async with looking_at(save({**state, "epoch": 3})) as looker:
         await looker.press("f")
         assert names(looker) == list(state)
-        assert looker.tree.border_title == "7 tensors, by stored"
+        assert looker.tree.border_title == "7 tensors, as stored"
         orders = {
             "name": sorted(state),
             "size": sorted(state, key=lambda name: -state[name].nbytes),

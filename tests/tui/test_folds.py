@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import torch
 
-from paramtui.tui.fold_lines import ADVICE, fold_body, span_words, sparkline
+from paramtui.tui.fold_lines import ADVICE, STEPS, fold_body, span_words, sparkline
 from tests.tui.screens import Looker, looking_at
 
 if TYPE_CHECKING:
@@ -145,12 +145,12 @@ async def test_the_page_of_the_layers_draws_the_spread_of_each_name_inside(save:
         block = opened.tree.find("model.layers")[0]
         figured = cast("Opened", Figured(opened, Known(known)))
         low, high = (f"{state[f'model.layers.{layer}.attn.weight'].std().item():.3g}" for layer in (0, 5))
-        expected = ["", "0 ... 5, std of each", f"attn.weight  std  ▁▂·!▇█ {low} - {high}"]
-        assert [line.plain for line in fold_body(figured, block)] == expected
-        standing = [line.plain for line in fold_body(figured, opened.tree.find("model.layers.1")[0])]
+        expected = ["", "0 ... 5, std of each", f"attn.weight  ▁▂·!▇█  {low} (0) to {high} (5)"]
+        assert [line.plain for line in fold_body(figured, block, 80)] == expected
+        standing = [line.plain for line in fold_body(figured, opened.tree.find("model.layers.1")[0], 80)]
         assert standing == ["", "1 ... 5: built as 0; what is below is of 1", *expected[1:]]
         nothing = cast("Opened", Figured(opened, Known({})))
-        assert [line.plain for line in fold_body(nothing, block)][2] == ADVICE
+        assert [line.plain for line in fold_body(nothing, block, 80)][2] == ADVICE
 
 
 async def test_the_page_of_a_row_that_stands_in_says_whose_it_is_until_it_is_unfolded(save: Save) -> None:
@@ -172,9 +172,17 @@ def test_a_line_of_marks_goes_from_the_least_to_the_largest() -> None:
 
 def test_marks_stand_for_several_where_there_are_many() -> None:
     assert sparkline([0.0, 1.0, 0.0, 0.0, None, None], 3) == "█▁·"
-    assert len(sparkline([float(value) for value in range(1000)])) <= 32
+    assert len(sparkline([float(value) for value in range(1000)], 32)) <= 32
+
+
+def test_of_several_the_one_stands_there_that_is_furthest_off() -> None:
+    dead = [5.0, 5.0, 5.0, 0.0, 5.0, 5.5, 5.0, 5.0]
+    assert sparkline(dead, 4)[1] == STEPS[0]
+    negative = [0.1, 0.1, -3.0, 0.1]
+    assert sparkline(negative, 2)[1] == STEPS[0]
 
 
 def test_the_span_is_that_of_what_is_finite() -> None:
-    assert span_words([0.012, None, 0.0344, float("inf")]) == "0.012 - 0.0344"
-    assert span_words([None]) == ""
+    assert span_words([0.012, None, 0.0344, float("inf")], "abcd") == "0.012 (a) to 0.0344 (c)"
+    assert span_words([2.0, 2.0], "ab") == "2"
+    assert span_words([None], "a") == ""

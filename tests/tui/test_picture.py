@@ -130,7 +130,7 @@ async def test_the_picture_takes_the_room_that_there_is(save: Save, size: tuple[
         assert rows > 0.9 * (size[1] - 6)
         assert columns > 0.9 * (size[0] - 9) / 2
         down, across = -(-1024 // (size[1] - 6)), -(-1024 // ((size[0] - 9) // 2))
-        assert f"mean of {down} x {across} blocks" in line(looker, "facts")
+        assert f"mean of each {down} x {across}" in line(looker, "facts")
 
 
 async def test_the_figures_under_the_cursor_are_those_of_torch(save: Save) -> None:

@@ -142,8 +142,8 @@ def test_every_figure_is_there_with_the_digits_that_numpy_gives() -> None:
     found = texts(numbers)
     low, high = np.quantile(numbers, [0.01, 0.99])
     expected = [
-        "min -2", "max 5", f"mean {numbers.mean():.3g}", f"std {numbers.std(ddof=1):.3g}", "|max| 5", "L1 10",
-        f"L2 {np.linalg.norm(numbers):.3g}", "zero 2 (33.3 %)", "NaN 0", "Inf 0", "subnormal 1",
+        "min -2", "max 5", f"mean {numbers.mean():.3g}", f"std {numbers.std(ddof=1):.3g}", "max |x| 5",
+        "L1 10", f"L2 {np.linalg.norm(numbers):.3g}", "zero 2 (33.3 %)", "NaN 0", "Inf 0", "subnormal 1",
     ]  # fmt: skip
     assert found[:11] == expected
     assert (found[11], found[-1]) == (f"1% {low:.3g}", f"99% {high:.3g}")
@@ -157,9 +157,9 @@ def test_nan_and_infinities_come_first_and_in_reverse() -> None:
 
 
 def test_quantiles_that_may_be_off_say_by_how_much() -> None:
-    assert texts([1.0, 2.0], error=0.004)[-1] == "±0.4 %"
+    assert texts([1.0, 2.0], error=0.004)[-1] == "quantiles ±0.4 %"
     plain = figure_texts(measured([1.0, 2.0], error=0.004).statistics, ASCII)[-1].plain
-    assert plain == "+/-0.4 %"
+    assert plain == "quantiles +/-0.4 %"
 
 
 def test_zeros_of_a_sample_are_a_share_of_the_sample() -> None:
@@ -217,4 +217,4 @@ def test_several_share_the_axis_and_each_has_its_name_and_its_own_bars() -> None
 def test_figures_flow_into_lines_and_what_does_not_fit_is_left_out() -> None:
     words = figure_texts(measured([1.0, 2.0]).statistics, LOOKS)
     lines = flowed(words, 30, 2)
-    assert [line.plain for line in lines] == ["min 1  max 2  mean 1.5", "std 0.707  |max| 2  L1 3"]
+    assert [line.plain for line in lines] == ["min 1  max 2  mean 1.5", "std 0.707  max |x| 2  L1 3 …"]

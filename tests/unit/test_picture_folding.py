@@ -81,7 +81,8 @@ def test_narrow_rows_stand_side_by_side() -> None:
         ((64, 3, 7, 7), 7, "rows: dims 0-2; columns: dim 3"),
         ((64, 3, 7, 7), 14, "rows: dims 0-2, 2 side by side; columns: dim 3"),
         ((8, 4), 4, ""),
-        ((100,), 32, ""),
+        ((100,), 32, "lines of 32 elements"),
+        ((100,), 100, ""),
         ((), 1, ""),
     ],
 )

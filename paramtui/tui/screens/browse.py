@@ -27,6 +27,7 @@ from paramtui.tui.screens.waiting import WaitingMixin
 from paramtui.tui.widgets.distribution_pane import DistributionPane
 from paramtui.tui.widgets.gradient_pane import GradientPane
 from paramtui.tui.widgets.lines import KeyLine, TitleLine
+from paramtui.tui.widgets.said import Said
 from paramtui.tui.widgets.tab_line import TabLine
 from paramtui.tui.widgets.tree_pane import TreePane
 from paramtui.tui.widgets.values_pane import ValuesPane
@@ -192,6 +193,10 @@ class BrowseScreen(
     def say(self, words: str) -> None:
         """A sentence in place of the keys, until the next key."""
         self.query_one(KeyLine).say(words)
+
+    @on(Said)
+    def _said(self, event: Said) -> None:
+        self.say(event.words)
 
     @property
     def said(self) -> str:

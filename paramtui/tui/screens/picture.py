@@ -244,7 +244,7 @@ class PictureScreen(Dialog[Destination | None]):
             if down * across == 1:
                 blocks = "of each element"
             elif down > 1 or self._dims > 1:
-                blocks = f"of {down:,} x {across:,} blocks"
+                blocks = f"of each {down:,} x {across:,}"
             else:
                 blocks = f"of {across:,} elements each"
             parts.append(Text.assemble((self._figure(), "bold"), f" {blocks}"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual import work
 
+from paramtui.core.dtypes import DTYPES
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError, ValuesError
 from paramtui.tui.opened import ability, norm_text
@@ -285,15 +286,20 @@ class ScanningMixin(_Base):
         """Goes to the tensor with the largest magnitude, then to the next one down."""
         self._next(
             "largest",
-            lambda found: None if found.abs_max is None else (-float(found.abs_max), 0.0),
+            # Counters and ids are large and no weights.
+            lambda found, dtype: (
+                None if found.abs_max is None or DTYPES[dtype].family != "float" else (-float(found.abs_max),)
+            ),
             lambda found: f"largest magnitude {norm_text(float(found.abs_max or 0))}",
         )
 
     def action_next_deadest(self) -> None:
-        """Goes to the tensor with the largest share of zeros, then least spread, then to the next."""
+        """Goes to the tensor with the largest share of zeros, then least spread, then most elements; on."""
         self._next(
             "deadest",
-            lambda found: (-found.zero / found.numel, found.std or 0.0) if found.numel else None,
+            lambda found, _: (
+                (-found.zero / found.numel, found.std or 0.0, -float(found.numel)) if found.numel else None
+            ),
             lambda found: (
                 f"zeros {100 * found.zero / (found.numel or 1):.3g} %, std {norm_text(found.std or 0)}"
             ),
@@ -302,7 +308,7 @@ class ScanningMixin(_Base):
     def _next(
         self,
         what: str,
-        key: Callable[[Statistics], tuple[float, float] | None],
+        key: Callable[[Statistics, str], tuple[float, ...] | None],
         words: Callable[[Statistics], str],
     ) -> None:
         opened = self.opened
@@ -322,7 +328,7 @@ class ScanningMixin(_Base):
             self.say(f"{words(found)}   {at + 1:,} of {len(rows):,}{_unknown_words(opened)}")
 
     def _in_rank(
-        self, opened: Opened, what: str, key: Callable[[Statistics], tuple[float, float] | None]
+        self, opened: Opened, what: str, key: Callable[[Statistics, str], tuple[float, ...] | None]
     ) -> list[int]:
         """Rows of what is known, in order; worked out anew once more is known."""
         revision = opened.figures.revision
@@ -330,7 +336,9 @@ class ScanningMixin(_Base):
             ranked = []
             for row in opened.figures.known_rows():
                 found = opened.figures.of(opened.tree.tensor[row])
-                rank = key(found) if found is not None else None
+                rank = (
+                    key(found, opened.listing.dtype[opened.tree.tensor[row]]) if found is not None else None
+                )
                 if rank is not None:
                     ranked.append((rank, row))
             ranked.sort()

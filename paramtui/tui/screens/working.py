@@ -171,6 +171,9 @@ class WorkMixin(_Base):
             await self.replace_listing(outcome.changed)
         elif opened.model is not None:
             opened.take_gradients(outcome.gradients)
+            if not outcome.digest and opened.editor is not None:
+                # What is no edit was a pass.
+                opened.pass_state = opened.editor.history.state
         self.query_one(DistributionPane).forget(outcome.changed)
         self.forget_figures(outcome.changed)
         if outcome.changed and self.opened is not None:

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from paramtui.errors import ParamtuiError, ValuesError
 from paramtui.tui.actions import bindings
 from paramtui.tui.widgets.page_view import PATIENCE, REST
+from paramtui.tui.widgets.said import Said
 from paramtui.tui.widgets.strips import text_strip, wrapped
 from paramtui.tui.widgets.values_pane import ValuesPane
 
@@ -339,9 +340,14 @@ class DistributionPane(Widget, can_focus=True):
 
     def action_refine(self) -> None:
         """Counts again so that quantiles are exact, where they are not."""
-        if self._subject is not None and self._subject.asked:
-            self._refine = True
-            self._ask(0)
+        if self._subject is None or not self._subject.asked:
+            return
+        figures = [measured.statistics for _, measured in self._found]
+        if figures and not any(each.sampled or each.quantile_error for each in figures):
+            self.post_message(Said("quantiles are exact already"))
+            return
+        self._refine = True
+        self._ask(0)
 
     def action_back(self) -> None:
         """Goes back to the tree; what runs is stopped first."""

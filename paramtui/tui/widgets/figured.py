@@ -13,6 +13,7 @@ from paramtui.tui.figure_column import GIVEN, FigureColumn, bar, next_figure, to
 from paramtui.tui.opened import ability
 from paramtui.tui.terminal import ascii_only, colour_depth
 from paramtui.tui.tree_rows import FigureLook
+from paramtui.tui.widgets.said import Said
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -100,6 +101,8 @@ class Figured:
         elif self.ordered is not None:
             self._order_tree(-self._opened.figure_order)
             pane.reordered(row)
+        else:
+            pane.post_message(Said("c shows a figure in each row, S sorts by it, R turns that round"))
 
     def _list_anew(self, order: str, *, reverse: bool) -> None:
         """Shows the flat list in an order, from its beginning."""

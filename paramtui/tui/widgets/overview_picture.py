@@ -48,7 +48,8 @@ class OverviewPicture(EntryPicture):
         self._found: Overview | None = None
         self._shown: list[list[float]] = []
         self._letters: list[list[str]] = []
-        self._largest = 0.0
+        self._least, self._largest = 0.0, 0.0
+        self._none = False
         self._signed = False
 
     def show(
@@ -84,6 +85,10 @@ class OverviewPicture(EntryPicture):
             if not (odd or math.isnan(number))
         ]
         self._largest = max(map(abs, shown), default=0.0)
+        self._none = not shown
+        # Magnitudes of a whole matrix are much alike: their ramp begins at the least one.
+        least = min(shown, default=0.0)
+        self._least = least if reduction == LARGEST and least < self._largest else 0.0
         self._signed = reduction == MEAN and min(shown, default=0.0) < 0
         self.refresh()
 
@@ -121,7 +126,11 @@ class OverviewPicture(EntryPicture):
         """The ramp with its ends."""
         depth, light = self._depth()
         odd = f"{NAN} NaN  {INFINITE} infinite"
-        return ramps.legend(self._largest, depth, Style(), signed=self._signed, light=light, odd=odd)
+        if self._none:
+            return [(f"no finite numbers  {odd}", Style())]
+        return ramps.legend(
+            self._largest, depth, Style(), signed=self._signed, light=light, odd=odd, least=self._least
+        )
 
     def pieces(self, row: int, first: int, last: int) -> list[tuple[str, Style]]:
         """See `EntryPicture.pieces`."""
@@ -139,7 +148,8 @@ class OverviewPicture(EntryPicture):
                 # Past the end of the last line.
                 text, style = "  ", base
             else:
-                text, style = ramps.heat(number, self._largest, depth, base, light=light)
+                span = self._largest - self._least
+                text, style = ramps.heat(number - self._least, span, depth, base, light=light)
             if out and out[-1][1] == style:
                 # Equal neighbours as one: fewer bytes on the line.
                 out[-1] = out[-1][0] + text, style

@@ -118,6 +118,8 @@ class PageView(Widget, can_focus=True):
         """Reads what is shown anew: it has changed."""
         if self._maker is not None:
             self._maker.forget()
+        # Cells that large numbers have made wide need not stay so.
+        self._format = CellFormat(self._format.precision, self._format.scientific)
         if self._row > -2:
             self._ask(0)
 

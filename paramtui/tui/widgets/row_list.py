@@ -124,10 +124,10 @@ class RowList(ScrollView, can_focus=True):
         top, height = self.scroll_offset.y, max(self.size.height, 1)
         if place < top:
             above = height // 3 if jump else 0
-            self.scroll_to(y=max(place - above, 0), animate=False, immediate=True)
+            self.scroll_to(y=max(place - above, 0), animate=False, immediate=True, force=True)
         elif place >= top + height:
             above = height // 3 if jump else height - 1
-            self.scroll_to(y=place - above, animate=False, immediate=True)
+            self.scroll_to(y=place - above, animate=False, immediate=True, force=True)
         if before != place:
             for line in (before, place):
                 self.refresh_line(line - self.scroll_offset.y)

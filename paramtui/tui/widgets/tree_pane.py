@@ -9,10 +9,9 @@ from rich.text import Text
 from textual.actions import SkipAction
 from textual.message import Message
 
-from paramtui.core.text import safe_text
 from paramtui.tui import tree_rows
 from paramtui.tui.actions import bindings
-from paramtui.tui.pages import counted
+from paramtui.tui.tree_words import list_words
 from paramtui.tui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
@@ -45,28 +44,18 @@ class TreePane(RowList):
         self._query = None
         self._unfiltered = None
         self._cursor = 0
-        self.scroll_to(y=0, animate=False, immediate=True)
+        self.scroll_to(y=0, animate=False, immediate=True, force=True)
         self._resized()
         self.show_words()
         self.post_message(self.Moved(self.row))
 
     def show_words(self) -> None:
         """Writes into the frame what is shown, in what order, and what is left out."""
-        opened, flat = self._opened, self._flat
-        words = ""
-        if opened is not None and flat is not None:
-            from paramtui.core.flat_view import FIGURE  # imported with the list
-
-            inside = f" in {tree_rows.full_label(opened, flat.root)}" if flat.root else ""
-            way = " (reversed)" if flat.reverse else ""
-            # By which figure is said with it.
-            order = f", by {flat.order}{way}" if flat.order != FIGURE else ""
-            words = f"{counted(len(flat), 'tensor')}{inside}{order}"
-        if self._kept is not None and self._query is not None:
-            # What is hidden must not be taken for missing.
-            words += f"{', ' if words else ''}only {safe_text(self._query.text, 30)}"
+        opened = self._opened
+        # The figure first: in a narrow pane the rest may be cut.
         figured = self._figured.words() if self._figured is not None else ""
-        words += f"{'   ' if words and figured else ''}{figured}"
+        rows = list_words(opened, self._flat, self._query if self._kept is not None else None)
+        words = "   ".join(filter(None, (figured, rows)))
         self.border_title = Text(words) if words else None
         # Beside a figure the columns are others.
         gradients = opened is not None and opened.gradients.any and not opened.figure_shown
