@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from paramtui.core.ordering import by_figure, in_order
+from paramtui.core.row_places import RowPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 FIGURE: Final = "figure"
 
 
-class FlatView:
+class FlatView(RowPlaces):
     """Rows of tensors only.
 
     Attributes:
@@ -27,13 +28,12 @@ class FlatView:
     """
 
     def __init__(self, tree: Tree, root: int = 0, order: str = "stored", *, reverse: bool = False) -> None:
+        super().__init__()
         self.tree = tree
         self.root = root
         self.order = order
         self.reverse = reverse
         self._kept: set[int] | None = None
-        self.rows: list[int] = []
-        self._places: dict[int, int] | None = None
         self.sort(order, reverse=reverse)
 
     def sort(
@@ -64,32 +64,11 @@ class FlatView:
 
     def _narrow(self) -> None:
         kept = self._kept
-        self.rows = self._all if kept is None else [row for row in self._all if row in kept]
-        self._places = None
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        self.put(self._all if kept is None else [row for row in self._all if row in kept])
 
     def is_expanded(self, row: int) -> bool:  # noqa: ARG002  as a tree view's
         """Nothing in a list is open."""
         return False
-
-    def place(self, row: int) -> int | None:
-        """The position of a row in the list, or None if it is not in it."""
-        if self._places is None:
-            self._places = {found: place for place, found in enumerate(self.rows)}
-        return self._places.get(row)
-
-    def reveal(self, row: int) -> int:
-        """The position of a row.
-
-        Raises:
-            KeyError: It is not in the list.
-        """
-        place = self.place(row)
-        if place is None:
-            raise KeyError(row)
-        return place
 
     def keep(self, rows: Iterable[int] | None) -> int:
         """Shows only some rows, or all again; returns how many are shown."""

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from paramtui.core.ordering import by_figure
+from paramtui.core.row_places import RowPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from paramtui.core.tree_view import TreeView
 
 
-class SortedView:
+class SortedView(RowPlaces):
     """What a tree view shows, in another order.
 
     Figures are asked for once a row: what comes to be known later moves nothing until it is sorted anew.
@@ -35,14 +36,13 @@ class SortedView:
                 is unknown. Unknown ones come last.
             reverse: Whether the smallest come first.
         """
+        super().__init__()
         self.view = view
         self.reverse = reverse
-        self.rows: list[int] = []
         self._values = values
         # By a row and the one after the last that it stands for, which unfolding changes.
         self._known: dict[tuple[int, int], float | None] = {}
         self._seen: list[int] = []
-        self._places: dict[int, int] | None = None
         self.renew()
 
     def renew(self) -> None:
@@ -106,18 +106,9 @@ class SortedView:
             known.update(zip(new, self._values([row for row, _ in new]), strict=True))
         return {key[0]: known[key] for key in keys}
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def is_expanded(self, row: int) -> bool:
         """Whether what lies below a row is shown."""
         return self.view.is_expanded(row)
-
-    def place(self, row: int) -> int | None:
-        """The position of a row among the visible ones, or None if it is hidden."""
-        if self._places is None:
-            self._places = {found: place for place, found in enumerate(self.rows)}
-        return self._places.get(row)
 
     def reveal(self, row: int) -> int:
         """Expands the blocks around a row and returns its place among the visible rows.
@@ -127,7 +118,4 @@ class SortedView:
         """
         self.view.reveal(row)
         self.renew()
-        place = self.place(row)
-        if place is None:
-            raise KeyError(row)
-        return place
+        return super().reveal(row)
