@@ -34,6 +34,7 @@ from paramtui.core.listing import (
     Value,
 )
 from paramtui.core.text import safe_text
+from paramtui.core.warned import Warned
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.tensor_spec import Storages
@@ -126,15 +127,14 @@ class ObjectWalker:
     def _warn(self) -> None:
         warnings = self.listing.warnings
         if self._malformed > MAX_MALFORMED_WARNINGS:
-            warnings.append(f"{self._malformed - MAX_MALFORMED_WARNINGS:,} more tensors are malformed")
+            words = f"{self._malformed - MAX_MALFORMED_WARNINGS:,} more tensors are malformed"
+            warnings.append(Warned(words, "malformed-tensor"))
         if self._too_deep:
-            warnings.append(
-                f"{self._too_deep:,} entries nested deeper than {DEEP:,} levels are left out of the list"
-            )
+            words = f"{self._too_deep:,} entries nested deeper than {DEEP:,} levels are left out of the list"
+            warnings.append(Warned(words, "not-shown"))
         if self._too_often:
-            warnings.append(
-                f"{self._too_often:,} entries repeat objects listed before and are not listed in full again"
-            )
+            words = f"{self._too_often:,} entries repeat objects listed before and are not listed in full again"
+            warnings.append(Warned(words, "not-shown"))
 
     def _affordable(self) -> bool:
         """Whether the name of one more row at the present depth may still be listed."""
@@ -161,8 +161,9 @@ class ObjectWalker:
             except MalformedError as error:
                 self._malformed += 1
                 if self._malformed <= MAX_MALFORMED_WARNINGS:
-                    name = safe_text(self.listing.node_name(node) or "the object")
-                    self.listing.warnings.append(f"{name}: not a readable tensor: {error}")
+                    name = self.listing.node_name(node)
+                    words = f"{safe_text(name) or 'the object'}: not a readable tensor: {error}"
+                    self.listing.warnings.append(Warned(words, "malformed-tensor", name))
                 wanted = class_name(found) if type(found) is Record else "storage"
                 self._value(node, wanted, f"not a readable tensor: {error}")
                 return
