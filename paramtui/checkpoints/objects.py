@@ -133,7 +133,9 @@ class ObjectWalker:
             words = f"{self._too_deep:,} entries nested deeper than {DEEP:,} levels are left out of the list"
             warnings.append(Warned(words, "not-shown"))
         if self._too_often:
-            words = f"{self._too_often:,} entries repeat objects listed before and are not listed in full again"
+            words = (
+                f"{self._too_often:,} entries repeat objects listed before and are not listed in full again"
+            )
             warnings.append(Warned(words, "not-shown"))
 
     def _affordable(self) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.files import RandomFile
 
 MAX_CONFIG: Final = 100_000_000
+_PICKLE: Final = "a pickle of its own, not shown"
 _STRIDED: Final = 7
 _DTYPES: Final = {
     1: "uint8",
@@ -83,6 +84,10 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
                 _add(listing, runs, locations, directory, node, folder, entry)
             except (KeyError, TypeError, ValueError, AttributeError):
                 listing.values.append(Value(node, "torch.Tensor", "an entry unlike torch.export's"))
+    unread = sum(value.value == _PICKLE for value in listing.values)
+    if unread:
+        words = f"{unread:,} tensors are pickles of their own, which were not looked at"
+        listing.warnings.append(Warned(words, "unreadable-pickle"))
     return CheckpointSource(listing, runs)
 
 
@@ -97,7 +102,7 @@ def _add(
 ) -> None:
     meta = entry["tensor_meta"]
     if entry["use_pickle"] or meta is None or meta["layout"] != _STRIDED:
-        listing.values.append(Value(node, "torch.Tensor", "a pickle of its own, not shown"))
+        listing.values.append(Value(node, "torch.Tensor", _PICKLE))
         return
     dtype = _DTYPES[meta["dtype"]]
     shape = tuple(_integer(size) for size in meta["sizes"])

@@ -166,7 +166,11 @@ class _Walk:
         """Attributes that BUILD sets: a dict, or a pair of dicts for classes with slots."""
         if type(state) in _LEAVES:
             return
-        if type(state) is tuple and len(state) == 2 and all(type(half) in (Pairs, type(None)) for half in state):
+        if (
+            type(state) is tuple
+            and len(state) == 2
+            and all(type(half) in (Pairs, type(None)) for half in state)
+        ):
             self._flat(state, place)
         else:
             self._rest.append((state, place if type(state) is Pairs else self._step(place, "state")))

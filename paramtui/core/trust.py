@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from paramtui.core.listing import ROOT
 from paramtui.core.trust_names import KNOWN, KNOWN_CLASSES, LIBRARIES, REACHED, RUNNERS, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from paramtui.core.listing import Listing
 
 RUNS: Final = "runs code"
 UNUSUAL: Final = "unusual"
@@ -20,14 +23,12 @@ VERDICTS: Final = (RUNS, UNUSUAL, LIBRARY, USUAL)
 """From bad to good."""
 
 EXTENSION: Final = "copyreg.extension "
-"""What the names of extension codes begin with: numbers for globals that the loading program has registered."""
+"""What the names of extension codes begin with: numbers for what the loading program has registered."""
 
 NOTHING_RUN: Final = "nothing was executed: the file was read as data"
 
 MAX_PATHS: Final = 10
 """Places of a global that are told; how many there are is counted."""
-
-_RUNNING: Final = frozenset(RUNNING)
 
 
 class GlobalUse(NamedTuple):
@@ -36,14 +37,14 @@ class GlobalUse(NamedTuple):
     Attributes:
         name: Its full name.
         verdict: One of `VERDICTS`.
-        count: At how many places it is used; 0 where all that it makes is thrown away again.
-        paths: Keys of the first of these places, at most `MAX_PATHS` different ones; a key in parentheses is that
-            of no block.
+        times: At how many places it is used; 0 where all that it makes is thrown away again.
+        paths: Keys of the first of these places, at most `MAX_PATHS` different ones; a key in parentheses
+            is that of no block.
     """
 
     name: str
     verdict: str
-    count: int
+    times: int
     paths: tuple[tuple[object, ...], ...]
 
     @property
@@ -88,7 +89,7 @@ def _runs(parts: Sequence[str]) -> bool:
     # A name with dots is looked up step by step, and modules have what they import as attributes.
     if not REACHED.isdisjoint(parts[1:]):
         return True
-    return any(".".join(parts[:count]) in _RUNNING for count in range(2, min(len(parts), 6) + 1))
+    return any(".".join(parts[:count]) in RUNNING for count in range(2, min(len(parts), 6) + 1))
 
 
 def _is_class(name: str) -> bool:
@@ -102,6 +103,20 @@ def counted_verdicts(names: Iterable[str]) -> dict[str, int]:
     for name in names:
         counts[verdict(name)] += 1
     return {words: count for words, count in counts.items() if count}
+
+
+def node_at(listing: Listing, path: Sequence[object]) -> int:
+    """The node that a path leads to, or the last one on the way that is listed; -1 where none of it is."""
+    parents, keys = listing.node_parent, listing.node_key
+    node = ROOT
+    for step, key in enumerate(path):
+        # What lies below a node comes after it.
+        below = range(node + 1, len(parents))
+        found = next((at for at in below if parents[at] == node and keys[at] == key), None)
+        if found is None:
+            return node if step else -1
+        node = found
+    return node
 
 
 def in_order(found: Iterable[GlobalUse]) -> list[GlobalUse]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class Warned(str):
     """A sentence for a person; a text as any other, and a rule's name for programs.
@@ -16,7 +21,7 @@ class Warned(str):
     rule: str
     where: str
 
-    def __new__(cls, words: str, rule: str, where: str = "") -> Warned:
+    def __new__(cls, words: str, rule: str, where: str = "") -> Self:
         """A sentence with its rule."""
         made = super().__new__(cls, words)
         made.rule = rule

@@ -20,6 +20,7 @@ from paramtui.tui.screens.marking import MarkingMixin
 from paramtui.tui.screens.places import PlacesMixin
 from paramtui.tui.screens.running import RunningMixin
 from paramtui.tui.screens.scanning import ScanningMixin
+from paramtui.tui.screens.trusting import TrustingMixin
 from paramtui.tui.screens.tying import TyingMixin
 from paramtui.tui.screens.waiting import WaitingMixin
 from paramtui.tui.widgets.distribution_pane import DistributionPane
@@ -54,6 +55,7 @@ class BrowseScreen(
     PlacesMixin,
     MarkingMixin,
     TyingMixin,
+    TrustingMixin,
     FoldingMixin,
     ScanningMixin,
     ChangingMixin,
