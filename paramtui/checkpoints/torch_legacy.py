@@ -172,7 +172,7 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
         listing.protocol = pickle.protocol
         storages = LegacyStorages(listing, file, row.pos, keys, big_endian=little is False)
         storages.itemsizes = _itemsizes(pickle.storage_ids)
-        ObjectWalker(listing, storages).walk(pickle.root)
+        ObjectWalker(listing, storages).walk(pickle.root, pickle.end)
     source = CheckpointSource(listing, storages.runs)
     source.pickles = [_stored(file, place) for place in (3, 0, 1, 2, *([4] if len(head) > 3 else ()))]
     return source

@@ -122,7 +122,7 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     with paused_gc():
         pickle = _read(directory, main)
         listing.globals, listing.protocol = pickle.globals, pickle.protocol
-        ObjectWalker(listing, storages).walk(pickle.root)
+        ObjectWalker(listing, storages).walk(pickle.root, pickle.end)
     source = CheckpointSource(listing, storages.runs)
     source.pickles = [StoredPickle((), lambda: _read(directory, main)), *_others(directory, main)]
     return source
