@@ -206,6 +206,9 @@ def list_tensors(
             if not 0 <= begin <= end <= data_nbytes:
                 words = f"its bytes {begin:,} to {end:,} lie outside the {data_nbytes:,} bytes of data"
                 problem = Warned(f"{words} (is the file cut?)", "truncated-data")
+                if 0 <= begin < data_nbytes < end:
+                    # What is left of it belongs to it.
+                    places.append((begin, data_nbytes, name))
             elif dtype not in DTYPES:
                 problem = Warned(f"PyTorch has no dtype for {safe_text(dtype)}", "unsupported-dtype")
                 places.append((begin, end, name))
