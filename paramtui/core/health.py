@@ -266,8 +266,8 @@ def values(listing: Listing, figures: Mapping[int, Statistics | ValuesError]) ->
             yield _finding("nan", name, f"{found.nan:,} of {count} numbers are NaN", tensor)
         if found.inf:
             yield _finding("inf", name, f"{found.inf:,} of {count} numbers are infinite", tensor)
-        # A single number that counts steps is zero at first.
-        if found.numel < 2 or found.nan or found.inf:
+        # A single number that counts steps is zero at first. Of a sample nothing is said about all.
+        if found.numel < 2 or found.nan or found.inf or found.sampled:
             continue
         if found.zero == found.numel:
             # Biases and states of an optimizer begin as zero.

@@ -148,9 +148,8 @@ def test_the_traps_are_real_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", range(5))
 def test_every_pickle_of_a_legacy_file_is_looked_at(tmp_path: Path, place: int) -> None:
     # torch.load unpickles all five of them.
-    parts = [
-        pickle.dumps(each, 2) for each in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, {}, [])
-    ]
+    objects: list[object] = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, {}, []]
+    parts = [pickle.dumps(each, 2) for each in objects]
     trap = b"\x80\x02" + CALL + b"0"
     parts[place] = trap + parts[place].removeprefix(b"\x80\x02")
     if place == 0:

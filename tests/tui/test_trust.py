@@ -75,8 +75,8 @@ async def test_the_list_begins_with_what_would_run_and_leads_to_it(save: Save, t
 
 
 async def test_a_finding_leads_to_its_tensor_and_back(save: Save) -> None:
-    tensors = {f"layers.{place}.w": torch.zeros(2, dtype=torch.bfloat16) for place in range(8)}
-    tensors["layers.5.w"] = torch.zeros(2)
+    tensors = {f"layers.{place}.w": torch.randn(2).bfloat16() for place in range(8)}
+    tensors["layers.5.w"] = torch.randn(2)
     async with looking_at(save(tensors)) as looker:
         lines = await listed(looker)
         assert lines[-1] == "warning odd-dtype layers.5.w float32, but bfloat16 in 7 other blocks"
@@ -110,7 +110,7 @@ async def test_the_page_about_the_file_says_how_many_are_unusual(save: Save, tmp
 
 
 async def test_a_safetensors_file_names_nothing(tmp_path: Path) -> None:
-    safetensors.torch.save_file({"a": torch.zeros(2)}, tmp_path / "m.safetensors")
+    safetensors.torch.save_file({"a": torch.randn(2)}, tmp_path / "m.safetensors")
     async with looking_at(tmp_path / "m.safetensors") as looker:
         lines = await listed(looker)
         assert lines[0] == "nothing was executed: the file was read as data; it names no classes or functions"
