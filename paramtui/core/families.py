@@ -84,20 +84,39 @@ class Families:
         large = {family: found for family, found in tails.items() if max(map(len, found.values())) >= LEAST}
         self.tails: dict[str, Tails] = dict(sorted(large.items(), key=lambda entry: entry[0].count(".")))
 
+    def _modules(self) -> dict[str, set[int]]:
+        """Numbers of the modules that a model lists, with and without parameters, by family."""
+        listing = self.listing
+        out: dict[str, set[int]] = {}
+        for node in listing.modules:
+            for family, number, tail in _places(listing.node_name(node)):
+                if not tail:
+                    out.setdefault(family, set()).add(number)
+        return out
+
     def gaps(self) -> Iterator[Gap]:
         """Families that lack a few numbers between others, where blocks on both sides are built alike."""
+        modules = self._modules()
         for family, tails in self.tails.items():
             numbers = sorted({number for found in tails.values() for number in found})
             span = numbers[-1] - numbers[0] + 1
-            lacking = span - len(numbers)
+            # A module without parameters, as an identity in place of a layer, is there all the same.
+            there = {number for number in modules.get(family, ()) if numbers[0] < number < numbers[-1]}
+            lacking = span - len(there.union(numbers))
             if len(numbers) < LEAST or not 0 < lacking <= max(1, span // ODD_SHARE):
                 continue
-            sides = [(one, next_) for one, next_ in pairwise(numbers) if next_ - one > 1]
+            sides = [
+                (one, other)
+                for one, other in pairwise(numbers)
+                if not there.issuperset(range(one + 1, other))
+            ]
             # torch.nn.Sequential has a gap wherever a layer has no parameters: its neighbours differ.
             if self._alike(sides, self._kinds(tails, numbers), span):
                 before = sides[0][0]
                 beside = next(found[before] for found in tails.values() if before in found)
-                missing = tuple(number for one, next_ in sides for number in range(one + 1, next_))
+                missing = tuple(
+                    number for one, other in sides for number in range(one + 1, other) if number not in there
+                )
                 yield Gap(family, missing, numbers[0], numbers[-1], beside)
 
     def _kinds(self, tails: Tails, numbers: Iterable[int]) -> dict[int, Hashable]:

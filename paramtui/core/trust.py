@@ -105,18 +105,24 @@ def counted_verdicts(names: Iterable[str]) -> dict[str, int]:
     return {words: count for words, count in counts.items() if count}
 
 
-def node_at(listing: Listing, path: Sequence[object]) -> int:
-    """The node that a path leads to, or the last one on the way that is listed; -1 where none of it is."""
-    parents, keys = listing.node_parent, listing.node_key
-    node = ROOT
-    for step, key in enumerate(path):
-        # What lies below a node comes after it.
-        below = range(node + 1, len(parents))
-        found = next((at for at in below if parents[at] == node and keys[at] == key), None)
-        if found is None:
-            return node if step else -1
-        node = found
-    return node
+def nodes_at(listing: Listing, paths: Iterable[Sequence[object]]) -> list[int]:
+    """The nodes that paths lead to, or the last ones on the way that are listed; -1 for none."""
+    # Keys of a file are compared and never hashed: they can be made to collide.
+    below: dict[int, list[int]] = {}
+    for node, parent in enumerate(listing.node_parent):
+        below.setdefault(parent, []).append(node)
+    keys = listing.node_key
+
+    def follow(path: Sequence[object]) -> int:
+        node = ROOT
+        for step, key in enumerate(path):
+            found = next((child for child in below.get(node, ()) if keys[child] == key), None)
+            if found is None:
+                return node if step else -1
+            node = found
+        return node
+
+    return list(map(follow, paths))
 
 
 def in_order(found: Iterable[GlobalUse]) -> list[GlobalUse]:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from paramtui.core.health import ERROR, RULES, place_name, summary
 from paramtui.core.text import count_text, safe_text
-from paramtui.core.trust import NOTHING_RUN, RUNS, UNUSUAL, counted_verdicts, node_at
+from paramtui.core.trust import NOTHING_RUN, RUNS, UNUSUAL, counted_verdicts, nodes_at
 from paramtui.tui.group_lines import Entry
 from paramtui.tui.tie_lines import names_text
 
@@ -66,11 +66,12 @@ def _globals(opened: Opened, uses: Uses) -> list[Entry]:
     shown = uses.found[:MAX_ENTRIES]
     width = min(max(len(safe_text(use.name)) for use in shown), NAME_ROOM)
     verdicts = max(len(use.verdict) for use in shown)
-    out += [_global(opened, use, width, verdicts) for use in shown]
+    rows = _rows(opened, shown)
+    out += [_global(use, row, width, verdicts) for use, row in zip(shown, rows, strict=True)]
     return out + _more(len(uses.found))
 
 
-def _global(opened: Opened, use: GlobalUse, width: int, verdicts: int) -> Entry:
+def _global(use: GlobalUse, row: int, width: int, verdicts: int) -> Entry:
     name = safe_text(use.name)
     places = [place_name(path) for path in use.paths]
     line = _line(
@@ -83,19 +84,21 @@ def _global(opened: Opened, use: GlobalUse, width: int, verdicts: int) -> Entry:
     )
     what = "runs code if the file is loaded by pickle" if use.verdict == RUNS else use.verdict
     detail = [Text(f"{name}: {what}", "bold"), Text(names_text(places, len(places), use.times))]
-    row = _row(opened, node_at(opened.listing, use.paths[0])) if use.paths else -1
     # One that leads nowhere can still be read in full.
     return Entry(line, detail, row)
 
 
-def _row(opened: Opened, node: int) -> int:
-    """The row of a node, or of the block around one that is no row; -1 for no node."""
-    tree, parents = opened.tree, opened.listing.node_parent
-    while node > 0:
-        if node in tree.node:
-            return tree.node.index(node)
-        node = parents[node]
-    return node
+def _rows(opened: Opened, uses: Sequence[GlobalUse]) -> list[int]:
+    """The row of the first place of each, or of the block around it; -1 where it has none."""
+    parents = opened.listing.node_parent
+    rows = {node: row for row, node in enumerate(opened.tree.node) if node >= 0}
+    out = []
+    for node in nodes_at(opened.listing, [use.paths[0] if use.paths else ("(nowhere)",) for use in uses]):
+        at = node
+        while at > 0 and at not in rows:
+            at = parents[at]
+        out.append(rows.get(at, at))
+    return out
 
 
 def _findings(opened: Opened, found: Sequence[Finding]) -> list[Entry]:

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from paramtui.checkpoints.registry import open_checkpoint
-from paramtui.core.trust import LIBRARY, RUNS, UNUSUAL, USUAL, node_at, verdict
+from paramtui.core.trust import LIBRARY, RUNS, UNUSUAL, USUAL, nodes_at, verdict
 from tests.formats.test_hostile_pickles import HOSTILE, archive
 
 if TYPE_CHECKING:
@@ -277,9 +277,12 @@ def test_the_places_of_the_calls_are_those_of_the_tensors(save: Save) -> None:
     found = by_name(path)["torch._utils._rebuild_tensor_v2"]
     assert found.times == len(listing)
     assert [list(path) for path in found.paths] == [listing.path(node) for node in listing.node]
-    assert [node_at(listing, path) for path in found.paths] == listing.node
-    assert node_at(listing, ("model", "gone", 3)) == listing.node_parent[listing.node[0]]
-    assert node_at(listing, ("(constants.pkl)",)) == -1
+    assert nodes_at(listing, found.paths) == listing.node
+    assert nodes_at(listing, [("model", "gone", 3), ("(constants.pkl)",), ()]) == [
+        listing.node_parent[listing.node[0]],
+        -1,
+        0,
+    ]
 
 
 def test_a_whole_module_names_its_classes_where_they_stand(save: Save) -> None:

@@ -51,6 +51,7 @@ async def listed(looker: Looker) -> list[str]:
 async def test_the_list_begins_with_what_would_run_and_leads_to_it(save: Save, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     async with looking_at(save(state(mark))) as looker:
+        assert "a pickle that runs code (O)" in looker.title()
         lines = await listed(looker)
         assert lines[0] == "nothing was executed: the file was read as data"
         assert lines[1] == "classes and functions that its pickles name: 1 runs code, 3 known"
@@ -78,6 +79,7 @@ async def test_a_finding_leads_to_its_tensor_and_back(save: Save) -> None:
     tensors = {f"layers.{place}.w": torch.randn(2).bfloat16() for place in range(8)}
     tensors["layers.5.w"] = torch.randn(2)
     async with looking_at(save(tensors)) as looker:
+        assert "runs code" not in looker.title()
         lines = await listed(looker)
         assert lines[-1] == "warning odd-dtype layers.5.w float32, but bfloat16 in 7 other blocks"
         await looker.pilot.press("end", "enter")

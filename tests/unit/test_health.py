@@ -226,6 +226,13 @@ def test_layers_without_parameters_are_no_gaps(save: Save, net: nn.Module) -> No
     assert told(save(net.state_dict())) == []
 
 
+def test_a_module_without_parameters_stands_where_a_pickle_has_it(save: Save) -> None:
+    net = nn.Sequential(*[nn.Identity() if place == 4 else nn.Linear(2, 2) for place in range(12)])
+    assert told(save(net)) == []
+    # Of its state dict only numbers are left.
+    assert [finding.where for finding in found_in(save(net.state_dict()))] == ["4"]
+
+
 def test_layers_of_two_kinds_may_lie_on_both_sides_of_a_gap(save: Save) -> None:
     state = {}
     for place in range(40):
