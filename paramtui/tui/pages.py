@@ -291,7 +291,8 @@ def _globals_body(names: Sequence[str]) -> list[Text]:
     shown = [*odd, *(name for name in names if name not in frozenset(odd))][:MAX_LISTED]
     return [
         Text(f"{head}; O says where they are used", "bold" if odd else ""),
-        Text(f"{NOTHING_RUN}; it names, and none was called:"),
+        Text(NOTHING_RUN),
+        Text("these are named, and none was called:"),
         Text(", ".join(safe_text(name) for name in shown) + (", …" if len(names) > len(shown) else "")),
     ]
 
