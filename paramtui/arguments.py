@@ -50,7 +50,8 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
             description="Opens a PyTorch model or checkpoint as a tree of blocks and shows its numbers.",
             epilog="commands: paramtui ls TARGET, paramtui show TARGET [NAME [INDEX]],"
             " paramtui stats TARGET, paramtui shared TARGET, paramtui grad TARGET,"
-            " paramtui init TARGET INITIALIZER -o OUT, paramtui replay JOURNAL TARGET -o OUT;"
+            " paramtui init TARGET INITIALIZER -o OUT, paramtui replay JOURNAL TARGET -o OUT,"
+            " paramtui check TARGET;"
             " each has --help. A file named like a command is ./ls.",
         )
         parser.add_argument("target", nargs="?", help=f"{TARGETS}; without it a start screen")
@@ -98,6 +99,17 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
         )
     elif command == "grad":
         parser.description = "Runs a model forward and backward once; shows every parameter's gradient."
+    elif command == "check":
+        parser.description = (
+            "Says what a checkpoint would run when loaded by pickle, and what is wrong with it."
+        )
+        parser.add_argument(
+            "--values", action="store_true", help="read all numbers: NaN, infinities, all zero, constant"
+        )
+        forms = parser.add_mutually_exclusive_group()
+        forms.add_argument("--sarif", action="store_true", help="SARIF 2.1.0, for code scanning")
+        forms.add_argument("--json", action="store_true", help="strict JSON for programs")
+        return parser
     else:
         parser.description = "Shows the numbers of one tensor or slice, reading only their bytes."
         parser.add_argument("name", metavar="NAME", nargs="?", help="dotted name, or key path as JSON")

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from paramtui.engine.client import EngineSource
     from paramtui.tui.home import Home
 
-COMMANDS = ("ls", "show", "stats", "shared", "grad", "init", "replay")
+COMMANDS = ("ls", "show", "stats", "shared", "grad", "init", "replay", "check")
 MODELS = "a model is file.py, file.py:factory, or package.module:factory"
-# Commands that are laid down and not built yet: named, so that none is taken for a target.
-PLANNED = ("check",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,8 +72,6 @@ def _fail(message: str) -> int:
 
 
 def _run(words: list[str]) -> int:
-    if words and words[0] in PLANNED:
-        return _fail(f"the command {words[0]} is not available yet")
     from paramtui.arguments import parsed
 
     command = words[0] if words and words[0] in COMMANDS else None
@@ -89,6 +85,10 @@ def _run(words: list[str]) -> int:
         from paramtui.counting import run_stats
 
         return run_stats(options, lambda: _open(options), _write, _check_matches)
+    if command == "check":
+        from paramtui.checking import run_check
+
+        return run_check(options, lambda: _open(options), _write)
     if command == "shared":
         return _shared(options)
     if command == "grad":
@@ -159,7 +159,7 @@ def _open(options: argparse.Namespace) -> CheckpointSource | EngineSource:
 
     source = EngineSource(model, _model_options(options), told).wait_open()
     for warning in source.listing.warnings:
-        if options.command != "ls":
+        if options.command not in ("ls", "check"):
             _warn(warning)
     return source
 

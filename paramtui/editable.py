@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from paramtui.core.journal import Head
     from paramtui.core.listing import Listing
     from paramtui.core.source import Window
+    from paramtui.core.trust import Uses
 
 
 class EditableCheckpoint(MeasuringMixin):
@@ -75,6 +76,10 @@ class EditableCheckpoint(MeasuringMixin):
     async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
         """See `Searchable.copies`."""
         return await (self._editor or self._source).copies(progress)
+
+    async def uses(self) -> Uses:
+        """See `paramtui.checkpoints.source.CheckpointSource.find_uses`."""
+        return await self._source.uses()
 
     def measuring(self) -> Measuring:
         """See `MeasuringMixin`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from paramtui.core.listing import GHOST, ITEM, ROOT, Declared, Shard, Value
 from paramtui.core.text import safe_text, shape_text
+from paramtui.core.warned import Warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +24,7 @@ HEADER: Final = "the header"
 """What declares the ties of an alias map."""
 
 _COMPARE: Final = "; compare them"
+_RULE: Final = "contradicted-tie"
 _WEIGHTS: Final = (".safetensors", ".bin", ".pt", ".pth", ".index.json")
 _FORMATS: Final = ("safetensors", "safetensors-sharded", "torch-zip", "torch-legacy", "torch-sharded")
 # Warnings of one sort, and state dicts in one file, that are looked at.
@@ -42,11 +44,10 @@ def declare(source: CheckpointSource, config: str | None) -> None:
     if config is not None and _is_model(listing):
         problems += _declare_config(source, config)
     shown = problems[:_MAX_WARNINGS]
-    listing.warnings += shown
+    listing.warnings += [Warned(words, _RULE) if type(words) is str else words for words in shown]
     if len(problems) > len(shown):
-        listing.warnings.append(
-            f"and {len(problems) - len(shown):,} more names are declared to be what they are not"
-        )
+        words = f"and {len(problems) - len(shown):,} more names are declared to be what they are not"
+        listing.warnings.append(Warned(words, _RULE))
 
 
 # The alias map
@@ -143,11 +144,11 @@ def _declare_config(source: CheckpointSource, path: str) -> list[str]:
     if isinstance(config, Broken):
         # Beside other tensors than a language model's it may be any file.
         words = f"config.json beside it is broken (byte {config.byte:,}): what it declares is not known"
-        return [words] if dicts else []
+        return [Warned(words, "config", path)] if dicts else []
     said = claim(config)
     if said is None:
         words = f"config.json: {FLAG} is neither true nor false: not looked at"
-        return [words] if dicts and is_odd(config) else []
+        return [Warned(words, "config", path)] if dicts and is_odd(config) else []
     problems: list[str] = []
     for holder, stored in dicts:
         declared = _header_ghosts(listing) if holder == ROOT else {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from paramtui.core.geometry import Extra, Geometry, Quantizer
 from paramtui.core.listing import ROOT, Listing, Location
 from paramtui.core.text import safe_text
+from paramtui.core.warned import of_part
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.source import CheckpointSource, Run
@@ -47,7 +48,7 @@ def append_listing(
     for tensor, extra in added.extras.items():
         listing.extras[tensor + tensor_shift] = _shifted(extra, location_shift)
     listing.globals = sorted({*listing.globals, *added.globals})
-    listing.warnings += [f"{safe_text(shard)}: {warning}" for warning in added.warnings]
+    listing.warnings += [of_part(shard, warning, safe_text(shard)) for warning in added.warnings]
 
 
 def _shifted(extra: Extra, shift: int) -> Extra:

@@ -34,6 +34,7 @@ from paramtui.core.listing import (
     Value,
 )
 from paramtui.core.text import safe_text
+from paramtui.core.warned import Warned
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.tensor_spec import Storages
@@ -65,7 +66,6 @@ _MODULE_INTERNALS = frozenset(
         "_load_state_dict_pre_hooks",
         "_load_state_dict_post_hooks",
         "_backend",
-        # torch.nn.RNNBase lists its registered parameters here a second time.
     }
 )
 # torch.compile's notes about a tensor's sizes say nothing about its contents.
@@ -100,13 +100,16 @@ class ObjectWalker:
         self._malformed = 0
         self._too_deep = 0
         self._too_often = 0
+        self._left = 0
 
-    def walk(self, root: object, node: int = ROOT) -> None:
-        """Lists everything below `root`, which becomes `node`."""
+    def walk(self, root: object, nbytes: int) -> None:
+        """Lists everything below `root`, which becomes the root, of a pickle of so many bytes."""
+        # Each entry takes a byte of the pickle, unless it is listed again.
+        self._left = nbytes + MAX_REPEATED
         add_node = self.listing.add_node
         visit = self._visit
         frames: list[_Frame] = []
-        visit(root, node, "tensor", frames)
+        visit(root, ROOT, "tensor", frames)
         while frames:
             frame = frames[-1]
             children = frame.children
@@ -126,15 +129,16 @@ class ObjectWalker:
     def _warn(self) -> None:
         warnings = self.listing.warnings
         if self._malformed > MAX_MALFORMED_WARNINGS:
-            warnings.append(f"{self._malformed - MAX_MALFORMED_WARNINGS:,} more tensors are malformed")
+            words = f"{self._malformed - MAX_MALFORMED_WARNINGS:,} more tensors are malformed"
+            warnings.append(Warned(words, "malformed-tensor"))
         if self._too_deep:
-            warnings.append(
-                f"{self._too_deep:,} entries nested deeper than {DEEP:,} levels are left out of the list"
-            )
+            words = f"{self._too_deep:,} entries nested deeper than {DEEP:,} levels are left out of the list"
+            warnings.append(Warned(words, "not-shown"))
         if self._too_often:
-            warnings.append(
+            words = (
                 f"{self._too_often:,} entries repeat objects listed before and are not listed in full again"
             )
+            warnings.append(Warned(words, "not-shown"))
 
     def _affordable(self) -> bool:
         """Whether the name of one more row at the present depth may still be listed."""
@@ -161,8 +165,9 @@ class ObjectWalker:
             except MalformedError as error:
                 self._malformed += 1
                 if self._malformed <= MAX_MALFORMED_WARNINGS:
-                    name = safe_text(self.listing.node_name(node) or "the object")
-                    self.listing.warnings.append(f"{name}: not a readable tensor: {error}")
+                    name = self.listing.node_name(node)
+                    words = f"{safe_text(name) or 'the object'}: not a readable tensor: {error}"
+                    self.listing.warnings.append(Warned(words, "malformed-tensor", name))
                 wanted = class_name(found) if type(found) is Record else "storage"
                 self._value(node, wanted, f"not a readable tensor: {error}")
                 return
@@ -174,9 +179,15 @@ class ObjectWalker:
             first = self.listing.node_name(self._open[ident])
             self._value(node, type_name(found), f"the same object as {safe_text(first) or 'the whole'}")
             return
+        if self._left < 0:
+            self._too_often += 1
+            self._value(node, type_name(found), "not listed: the file repeats objects too often")
+            return
         children = self._children(found, node, kind)
         if not children:
             return
+        # Calls can have one and the same long tuple, and objects the same state.
+        self._left -= len(children)
         if ident in self._first_node:
             self._repeated += len(children)
             if self._repeated > MAX_REPEATED:
@@ -209,7 +220,7 @@ class ObjectWalker:
             spec.requires_grad,
             spec.extra,
         )
-        if spec.state:
+        if spec.state and self._left >= 0:
             children = [child for state in spec.state for child in _state(state, kind)]
             children = [
                 child
@@ -217,6 +228,7 @@ class ObjectWalker:
                 if not (type(child[0]) is str and child[0].startswith(_STATE_INTERNALS))
             ]
             if children:
+                self._left -= len(children)
                 ident = id(spec.state[0])
                 if ident not in self._open:
                     self._open[ident] = node

@@ -24,6 +24,7 @@ from paramtui.checkpoints.tensor_spec import (
 )
 from paramtui.core.dtypes import DTYPES, ITEMSIZE, PACKED, storage_nbytes
 from paramtui.core.geometry import contiguous_stride
+from paramtui.core.warned import Warned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -147,9 +148,8 @@ class Rebuilder:
         if storage.problem:
             spec.odd().problem = storage.problem
         elif needed > storage.nbytes:
-            spec.odd().problem = (
-                f"it reaches to byte {needed:,} of a storage that has {storage.nbytes:,} bytes"
-            )
+            words = f"it reaches to byte {needed:,} of a storage that has {storage.nbytes:,} bytes"
+            spec.odd().problem = Warned(words, "out-of-bounds")
         return spec
 
     def _tensor_v1(self, args: Sequence[object]) -> TensorSpec:
@@ -280,7 +280,8 @@ class Rebuilder:
         spec = TensorSpec(location, 0, dtype, shape, stride, None, needed)
         spec.odd().class_name = kind
         if needed > len(data):
-            spec.odd().problem = f"it needs {needed:,} bytes and has {len(data):,}"
+            words = f"it needs {needed:,} bytes and has {len(data):,}"
+            spec.odd().problem = Warned(words, "out-of-bounds")
         return spec
 
 

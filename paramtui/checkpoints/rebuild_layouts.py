@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs, Record
 from paramtui.checkpoints.tensor_spec import MalformedError, TensorSpec, sizes
 from paramtui.core.geometry import Geometry, Quantizer, Shape
+from paramtui.core.warned import of_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ def _composite(
     odd.parts = {name: part.geometry for name, part in specs.items()}
     for name, part in specs.items():
         if part.extra and part.extra.problem:
-            odd.problem = f"its {name}: {part.extra.problem}"
+            odd.problem = of_part("", part.extra.problem, f"its {name}")
     return spec, specs
 
 

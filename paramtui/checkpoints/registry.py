@@ -24,8 +24,8 @@ HEAD_BYTES: Final = 264
 
 
 def _is_safetensors(head: bytes, nbytes: int) -> bool:
-    # Eight bytes of length, then the header's opening brace.
-    return len(head) > 8 and head[8:9] == b"{" and head[:1] != b"{" and nbytes > 8
+    # Eight bytes of length, then the header's opening brace. A length that begins like JSON has zeros.
+    return len(head) > 8 and head[8:9] == b"{" and (head[:1] != b"{" or b"\0" in head[:8]) and nbytes > 8
 
 
 def _is_zip(head: bytes, nbytes: int) -> bool:

@@ -14,6 +14,7 @@ from paramtui.core.dtypes import DTYPES, storage_nbytes
 from paramtui.core.geometry import Extra, contiguous_stride
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
+from paramtui.core.warned import Warned
 from paramtui.errors import FormatError
 
 if TYPE_CHECKING:
@@ -203,21 +204,24 @@ def list_tensors(
             if type(begin) is not int or type(end) is not int:
                 raise TypeError
             if not 0 <= begin <= end <= data_nbytes:
-                problem = (
-                    f"its bytes {begin:,} to {end:,} lie outside the {data_nbytes:,} bytes of data"
-                    " (is the file cut?)"
-                )
+                words = f"its bytes {begin:,} to {end:,} lie outside the {data_nbytes:,} bytes of data"
+                problem = Warned(f"{words} (is the file cut?)", "truncated-data")
+                if 0 <= begin < data_nbytes < end:
+                    # What is left of it belongs to it.
+                    places.append((begin, data_nbytes, name))
             elif dtype not in DTYPES:
-                problem = f"PyTorch has no dtype for {safe_text(dtype)}"
+                problem = Warned(f"PyTorch has no dtype for {safe_text(dtype)}", "unsupported-dtype")
                 places.append((begin, end, name))
             elif end - begin != nbytes:
-                problem = f"its shape needs {nbytes:,} bytes and it has {end - begin:,}"
+                words = f"its shape needs {nbytes:,} bytes and it has {end - begin:,}"
+                problem = Warned(words, "malformed-tensor")
                 places.append((begin, end, name))
             else:
                 places.append((begin, end, name))
         except (KeyError, TypeError, ValueError):
             shape, stride, nbytes, dtype = (), (), 0, "unknown"
-            problem = "its header entry is not a dtype, a shape and two data offsets"
+            words = "its header entry is not a dtype, a shape and two data offsets"
+            problem = Warned(words, "malformed-tensor")
         add_kind("tensor")
         add_dtype(dtype)
         add_shape(shape)
@@ -267,16 +271,15 @@ def check_layout(listing: Listing, places: list[tuple[int, int, str]], data_nbyt
         if begin != reached:
             if begin < reached:
                 disjoint = False
-                listing.warnings.append(
-                    f"{where}: {safe_text(name)} starts at data byte {begin:,}, inside another tensor"
-                )
+                words = f"{where}: {safe_text(name)} starts at data byte {begin:,}, inside another tensor"
+                listing.warnings.append(Warned(words, "overlapping-data", name))
             else:
-                listing.warnings.append(
-                    f"{where}: {begin - reached:,} bytes before {safe_text(name)} belong to no tensor"
-                )
+                words = f"{where}: {begin - reached:,} bytes before {safe_text(name)} belong to no tensor"
+                listing.warnings.append(Warned(words, "hole", path))
         reached = max(reached, end)
     if reached < data_nbytes:
-        listing.warnings.append(f"{where}: the last {data_nbytes - reached:,} bytes belong to no tensor")
+        words = f"{where}: the last {data_nbytes - reached:,} bytes belong to no tensor"
+        listing.warnings.append(Warned(words, "trailing-bytes", path))
     return disjoint
 
 

@@ -7,15 +7,17 @@ An index is JSON with a ``weight_map`` from tensor name to file name, as written
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.files import RandomFile, os_error_text
 from paramtui.checkpoints.merging import append_listing
 from paramtui.checkpoints.safetensors import add_file, add_metadata, parse_strict
-from paramtui.checkpoints.source import CheckpointSource, Run
+from paramtui.checkpoints.source import CheckpointSource, Run, StoredPickle
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.listing import ARGUMENT, ROOT, Listing, Shard
 from paramtui.core.text import safe_text
+from paramtui.core.warned import Warned
 from paramtui.errors import FormatError, ParamtuiError, TargetError
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ def open_file(file: RandomFile, target: str, watch: Watch | None = None) -> Chec
     if watch is not None:
         watch.outline(weight_map)
     source = _open_shards(target, folder, shards, watch)
-    source.complete = _compare_with_index(source.listing, weight_map, set(shards)) and source.complete
+    source.complete = _compare_with_index(source.listing, weight_map, shards) and source.complete
+    if source.complete:
+        _compare_size(source.listing, fields.get("metadata"))
     return source
 
 
@@ -83,7 +87,8 @@ def _add_beside(source: CheckpointSource, folder: str, name: str) -> None:
     try:
         opened = open_part(path)
     except ParamtuiError as error:
-        listing.warnings.append(f"{safe_text(name)}: {safe_text(error.what)}; it is not listed")
+        words = f"{safe_text(name)}: {safe_text(error.what)}; it is not listed"
+        listing.warnings.append(Warned(words, "unreadable-file", name))
         return
     if not listing.shards:
         listing.shards.append(Shard(0, listing.target, listing.format, listing.globals, listing.protocol))
@@ -93,6 +98,7 @@ def _add_beside(source: CheckpointSource, folder: str, name: str) -> None:
     listing.shards.append(Shard(block, path, added.format, added.globals, added.protocol))
     listing.disjoint = listing.disjoint and added.disjoint
     append_listing(listing, source.runs, opened, name, block)
+    source.pickles += [stored._replace(below=(name, *stored.below)) for stored in opened.pickles]
 
 
 def _open_weights(target: str, names: list[str], watch: Watch | None) -> CheckpointSource:
@@ -113,7 +119,7 @@ def _open_weights(target: str, names: list[str], watch: Watch | None) -> Checkpo
         source = _open_shards(target, target, tensors, watch)
         missing = _missing_numbers(tensors)
         if missing:
-            source.listing.warnings.append(f"shards are missing: {missing}")
+            source.listing.warnings.append(Warned(f"shards are missing: {missing}", "missing-shard"))
             source.complete = False
         return source
     saved = [name for name in names if name.endswith(_TORCH_SUFFIXES)]
@@ -124,7 +130,7 @@ def _open_weights(target: str, names: list[str], watch: Watch | None) -> Checkpo
         source = _open_shards(target, target, weights, watch)
         missing = _missing_numbers(weights)
         if missing:
-            source.listing.warnings.append(f"shards are missing: {missing}")
+            source.listing.warnings.append(Warned(f"shards are missing: {missing}", "missing-shard"))
             source.complete = False
         return source
     if weights:
@@ -167,6 +173,7 @@ def _open_shards(
     """All tensors of several files as one listing; a shard that cannot be read is a warning."""
     listing = Listing(target, "safetensors-sharded")
     runs: list[Run] = []
+    pickles: list[StoredPickle] = []
     metadata: dict[str, str] = {}
     formats: set[str] = set()
     failures: list[ParamtuiError] = []
@@ -188,14 +195,16 @@ def _open_shards(
 
                 opened = open_part(path)
                 append_listing(listing, runs, opened, shard)
+                pickles += opened.pickles
                 formats.add("torch-sharded")
                 added = opened.listing
                 listing.shards.append(Shard(first_node, path, added.format, added.globals, added.protocol))
             except ParamtuiError as error:
                 failures.append(error)
-                listing.warnings.append(
-                    f"shard {safe_text(shard)}: {safe_text(error.what)}; its tensors are missing"
-                )
+                words = f"shard {safe_text(shard)}: {safe_text(error.what)}; its tensors are missing"
+                there = os.path.exists(path)  # noqa: PTH110
+                rule = "unreadable-file" if there else "missing-shard"
+                listing.warnings.append(Warned(words, rule, shard))
         if not formats:
             if failures:
                 raise FormatError(f"none of its shards can be read; the first: {failures[0]}", where=target)
@@ -207,10 +216,11 @@ def _open_shards(
         add_metadata(listing, metadata)
     source = CheckpointSource(listing, runs)
     source.complete = not failures
+    source.pickles = pickles
     return source
 
 
-def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: set[str]) -> bool:
+def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: Sequence[str]) -> bool:
     """Warns of what only one of them has; returns whether all that the index names is listed."""
     # Not `Listing.names`, which would be kept: an optimizer may yet be listed beside the shards.
     above, keys = listing.node_parent, listing.node_key
@@ -221,18 +231,53 @@ def _compare_with_index(listing: Listing, weight_map: dict[str, Any], shards: se
     names = set(listed)
     absent = [name for name in weight_map if name not in names]
     if absent:
-        listing.warnings.append(
-            f"the index names {len(absent):,} tensors that no readable shard holds,"
-            f" the first {safe_text(absent[0])}"
-        )
+        words = f"the index names {len(absent):,} tensors that no readable shard holds"
+        words += f", the first {safe_text(absent[0])}"
+        listing.warnings.append(Warned(words, "missing-tensor", absent[0]))
     extra = len(names) - (len(weight_map) - len(absent))
     if extra:
         first = next(name for name in listed if name not in weight_map)
-        listing.warnings.append(
-            f"{extra:,} tensors of the {len(shards):,} shards are not in the index,"
-            f" the first {safe_text(first)}"
-        )
+        words = f"{extra:,} tensors of the {len(shards):,} shards are not in the index"
+        words += f", the first {safe_text(first)}"
+        listing.warnings.append(Warned(words, "not-in-index", first))
+    _compare_places(listing, listed, weight_map, shards)
     return not absent
+
+
+def _compare_places(
+    listing: Listing, listed: Sequence[str], weight_map: dict[str, Any], shards: Sequence[str]
+) -> None:
+    """Warns of tensors that lie in another shard than the index says."""
+    named = {os.path.join(os.path.dirname(listing.target), shard): shard for shard in shards}  # noqa: PTH118, PTH120
+    wrong: list[tuple[str, str]] = []
+    for place, shard in enumerate(listing.shards):
+        name = named.get(shard.path)
+        if name is None:
+            continue
+        last = listing.shards[place + 1].first_node if place + 1 < len(listing.shards) else None
+        begin = bisect_left(listing.node, shard.first_node)
+        end = len(listed) if last is None else bisect_left(listing.node, last)
+        held = listed[begin:end]
+        if list(map(weight_map.get, held)).count(name) < len(held):
+            wrong += [(tensor, name) for tensor in held if weight_map.get(tensor, name) != name]
+    if wrong:
+        first, holder = wrong[0]
+        words = f"{len(wrong):,} tensors lie in another shard than the index says"
+        words += f", the first {safe_text(first)} in {safe_text(holder)}"
+        listing.warnings.append(Warned(words, "wrong-shard", first))
+
+
+def _compare_size(listing: Listing, metadata: object) -> None:
+    """Warns where the files do not hold as many bytes as the index says."""
+    said = metadata.get("total_size") if isinstance(metadata, dict) else None
+    if type(said) not in (int, float) or said == sum(listing.nbytes):
+        return
+    # Not what the listing would keep: an optimizer may yet be listed beside the shards.
+    totals = listing.totals(range(len(listing)))
+    # What is shared is counted once by some writers, and storages as a whole by others.
+    if said not in (totals.unique_nbytes, totals.storage_nbytes):
+        words = f"the index says that its tensors take {said:,.0f} bytes; the shards hold {totals.nbytes:,}"
+        listing.warnings.append(Warned(words, "index-size"))
 
 
 def _shard_number(name: str) -> tuple[int, int] | None:

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from threading import Event
 
     from paramtui.checkpoints.files import RandomFile
+    from paramtui.checkpoints.inert_pickle import Pickle
     from paramtui.checkpoints.scan_crew import Crew
     from paramtui.checkpoints.scanning import Scanner
     from paramtui.core.copies import CopySearch
     from paramtui.core.listing import Listing
     from paramtui.core.overlay import Overlay
     from paramtui.core.source import Window
+    from paramtui.core.trust import Uses
 
 NO_GRADIENTS = "a checkpoint stores no gradients"
 
@@ -88,6 +90,18 @@ class MemoryRun:
         return None
 
 
+class StoredPickle(NamedTuple):
+    """A pickle of a checkpoint, to be read once more.
+
+    Attributes:
+        below: Keys of the block that lists what it holds; in parentheses where it is not listed.
+        read: Reads it as data.
+    """
+
+    below: tuple[object, ...]
+    read: Callable[[], Pickle]
+
+
 class CheckpointSource(MeasuringMixin):
     """The `Reader` of a checkpoint file or directory.
 
@@ -95,12 +109,14 @@ class CheckpointSource(MeasuringMixin):
         listing: What the checkpoint holds.
         runs: Its runs of bytes, by location.
         complete: No file that belongs to it is known to be missing or unreadable.
+        pickles: Its pickles.
     """
 
     def __init__(self, listing: Listing, runs: list[Run]) -> None:
         self.listing = listing
         self.runs = runs
         self.complete = True
+        self.pickles: list[StoredPickle] = []
         listing.reasons.setdefault("gradients", NO_GRADIENTS)
         listing.reasons.setdefault("edit", "opened for reading only")
         self._scanner: Scanner | None = None
@@ -190,6 +206,22 @@ class CheckpointSource(MeasuringMixin):
         from paramtui.checkpoints.copies import find_copies
 
         return find_copies(self, progress, stop)
+
+    def find_uses(self) -> Uses:
+        """Every global of its pickles, and where in the tree it is used; they are read once more, as data.
+
+        Raises:
+            ValuesError, TargetError, FormatError: A file has changed, or cannot be read any more.
+        """
+        from paramtui.checkpoints.uses import find_uses
+
+        return find_uses(self.pickles)
+
+    async def uses(self) -> Uses:
+        """`find_uses`, off the event loop's thread."""
+        import asyncio
+
+        return await asyncio.to_thread(self.find_uses)
 
     async def copies(self, progress: Callable[[int, int], None] | None) -> CopySearch:
         """See `Searchable.copies`."""

@@ -16,11 +16,13 @@ from paramtui.core.dtypes import ITEMSIZE, storage_nbytes
 from paramtui.core.geometry import Extra
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
+from paramtui.core.warned import Warned
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.files import RandomFile
 
 MAX_CONFIG: Final = 100_000_000
+_PICKLE: Final = "a pickle of its own, not shown"
 _STRIDED: Final = 7
 _DTYPES: Final = {
     1: "uint8",
@@ -63,7 +65,8 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
         FormatError: A record that names them is no strict JSON.
     """
     listing = Listing(target, "torch-export")
-    listing.warnings.append("an exported program (torch.export): its graph is neither shown nor run")
+    words = "an exported program (torch.export): its graph is neither shown nor run"
+    listing.warnings.append(Warned(words, "not-shown"))
     runs: list[Run] = []
     locations: dict[str, int] = {}
     for config in config_names(directory):
@@ -71,7 +74,8 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
         fields = parse_strict(directory.content(config, MAX_CONFIG), where, at=0, duplicates=True)
         entries = fields.get("config")
         if not isinstance(entries, dict):
-            listing.warnings.append(f"{safe_text(config)}: has no map from names to tensors")
+            words = f"{safe_text(config)}: has no map from names to tensors"
+            listing.warnings.append(Warned(words, "odd-header", config))
             continue
         folder = config.rpartition("/")[0]
         for name, entry in entries.items():
@@ -80,6 +84,10 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
                 _add(listing, runs, locations, directory, node, folder, entry)
             except (KeyError, TypeError, ValueError, AttributeError):
                 listing.values.append(Value(node, "torch.Tensor", "an entry unlike torch.export's"))
+    unread = sum(value.value == _PICKLE for value in listing.values)
+    if unread:
+        words = f"{unread:,} tensors are pickles of their own, which were not looked at"
+        listing.warnings.append(Warned(words, "unreadable-pickle"))
     return CheckpointSource(listing, runs)
 
 
@@ -94,7 +102,7 @@ def _add(
 ) -> None:
     meta = entry["tensor_meta"]
     if entry["use_pickle"] or meta is None or meta["layout"] != _STRIDED:
-        listing.values.append(Value(node, "torch.Tensor", "a pickle of its own, not shown"))
+        listing.values.append(Value(node, "torch.Tensor", _PICKLE))
         return
     dtype = _DTYPES[meta["dtype"]]
     shape = tuple(_integer(size) for size in meta["sizes"])
@@ -112,7 +120,7 @@ def _add(
     location = -1
     index = directory.index.get(record)
     if index is None:
-        extra = Extra(f"its record {safe_text(record)!r} is not in the file")
+        extra = Extra(Warned(f"its record {safe_text(record)!r} is not in the file", "missing-storage"))
     else:
         # Tensors that share a storage name the same record.
         location = locations.get(record, -1)
@@ -123,7 +131,8 @@ def _add(
             location = locations[record] = len(runs) - 1
         needed = (last + 1) * ITEMSIZE[dtype] if count else 0
         if needed > runs[location].nbytes:
-            extra = Extra(f"it reaches to byte {needed:,} of a record of {runs[location].nbytes:,} bytes")
+            words = f"it reaches to byte {needed:,} of a record of {runs[location].nbytes:,} bytes"
+            extra = Extra(Warned(words, "out-of-bounds"))
     listing.add_tensor(
         node,
         "parameter" if entry["is_param"] else "buffer",

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs
 from paramtui.checkpoints.inert_pickle import Pickle, TruncatedPickleError, read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
-from paramtui.checkpoints.source import CheckpointSource, FileRun
+from paramtui.checkpoints.source import CheckpointSource, FileRun, StoredPickle
 from paramtui.checkpoints.tensor_spec import STORAGE_CLASSES, StorageRef
 from paramtui.checkpoints.torch_zip import MAX_PICKLE, PickledStorages
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.listing import Listing
 from paramtui.core.text import safe_text
+from paramtui.core.warned import Warned
 from paramtui.errors import FormatError
 
 if TYPE_CHECKING:
@@ -95,9 +96,11 @@ class LegacyStorages(PickledStorages):
             shown = safe_text(key)
             itemsize = self.itemsizes.get(key)
             if lost is None and itemsize is None:
-                lost = f"the type of storage {shown} is unknown, so nothing after it can be found"
+                words = f"the type of storage {shown} is unknown, so nothing after it can be found"
+                lost = Warned(words, "malformed-tensor")
             if lost is None and pos + 8 > self.file.nbytes:
-                lost = f"the file is cut before storage {shown} (byte {self.file.nbytes:,})"
+                words = f"the file is cut before storage {shown} (byte {self.file.nbytes:,})"
+                lost = Warned(words, "truncated-data")
             if lost is not None or itemsize is None:
                 places[key] = (0, 0, lost)
                 continue
@@ -105,16 +108,18 @@ class LegacyStorages(PickledStorages):
             pos += 8
             nbytes = numel * itemsize
             if numel < 0 or pos + nbytes > self.file.nbytes:
-                lost = (
+                lost = Warned(
                     f"storage {shown} claims {numel:,} elements at byte {pos:,} of {self.file.nbytes:,}"
-                    " (is the file cut?)"
+                    " (is the file cut?)",
+                    "truncated-data",
                 )
                 places[key] = (pos, max(0, self.file.nbytes - pos), lost)
                 continue
             places[key] = (pos, nbytes, None)
             pos += nbytes
         if lost is None and pos < self.file.nbytes:
-            self.listing.warnings.append(f"{self.file.nbytes - pos:,} bytes follow the last storage")
+            words = f"{self.file.nbytes - pos:,} bytes follow the last storage"
+            self.listing.warnings.append(Warned(words, "trailing-bytes"))
         return places
 
     def resolve(self, pid: tuple[object, ...], key: str, dtype: str | None) -> StorageRef:
@@ -123,7 +128,8 @@ class LegacyStorages(PickledStorages):
             self._places = self._find()
         place = self._places.get(key)
         if place is None:
-            return StorageRef(-1, 0, 0, f"its storage {safe_text(key)} is not in the file")
+            words = f"its storage {safe_text(key)} is not in the file"
+            return StorageRef(-1, 0, 0, Warned(words, "missing-storage"))
         begin, nbytes, problem = place
         location = self._locations.get(key)
         if location is None:
@@ -134,10 +140,12 @@ class LegacyStorages(PickledStorages):
             return StorageRef(location, 0, nbytes, problem)
         itemsize = ITEMSIZE[dtype] if dtype else 1
         if type(view) is not tuple or len(view) != 3 or not all(type(n) is int and n >= 0 for n in view[1:]):
-            return StorageRef(location, 0, 0, "its view of a storage is not an offset and a length")
+            words = "its view of a storage is not an offset and a length"
+            return StorageRef(location, 0, 0, Warned(words, "malformed-tensor"))
         start, length = view[1] * itemsize, view[2] * itemsize
         if start + length > nbytes:
-            problem = problem or f"it is a view that reaches past storage {safe_text(key)}"
+            words = f"it is a view that reaches past storage {safe_text(key)}"
+            problem = problem or Warned(words, "out-of-bounds")
         return StorageRef(location, start, length, problem)
 
 
@@ -150,29 +158,49 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     listing = Listing(target, "torch-legacy")
     row = _PickleRow(file)
     with paused_gc():
-        row.next()
-        version = row.next().root
+        head = [row.next(), row.next()]
+        version = head[1].root
         if version != PROTOCOL:
-            listing.warnings.append(f"its protocol version is not {PROTOCOL}")
-        machine = row.next().root
+            listing.warnings.append(Warned(f"its protocol version is not {PROTOCOL}", "odd-header"))
+        head.append(row.next())
+        machine = head[2].root
         little = machine.get("little_endian") if type(machine) is Pairs else True
         pickle = row.next()
-        keys = _storage_keys(row, listing)
-        listing.globals, listing.protocol = pickle.globals, pickle.protocol
+        keys = _storage_keys(row, listing, head)
+        # torch.load reads all of them with pickle, not the object alone.
+        listing.globals = sorted({*pickle.globals, *(name for other in head for name in other.globals)})
+        listing.protocol = pickle.protocol
         storages = LegacyStorages(listing, file, row.pos, keys, big_endian=little is False)
         storages.itemsizes = _itemsizes(pickle.storage_ids)
-        ObjectWalker(listing, storages).walk(pickle.root)
-    return CheckpointSource(listing, storages.runs)
+        ObjectWalker(listing, storages).walk(pickle.root, pickle.end)
+    source = CheckpointSource(listing, storages.runs)
+    source.pickles = [_stored(file, place) for place in (3, 0, 1, 2, *([4] if len(head) > 3 else ()))]
+    return source
 
 
-def _storage_keys(row: _PickleRow, listing: Listing) -> list[str]:
+def _stored(file: RandomFile, place: int) -> StoredPickle:
+    def read() -> Pickle:
+        row = _PickleRow(file)
+        for _ in range(place):
+            row.next()
+        return row.next()
+
+    return StoredPickle(() if place == 3 else (f"(pickle {place + 1} of the file)",), read)
+
+
+def _storage_keys(row: _PickleRow, listing: Listing, read: list[Pickle]) -> list[str]:
+    """The names of the storages in their order; the pickle that holds them is added to those read."""
     try:
-        keys = row.next().root
+        pickle = row.next()
+        read.append(pickle)
+        keys = pickle.root
     except FormatError as error:
-        listing.warnings.append(f"the list of storages is missing, so no values can be read: {error}")
+        words = f"the list of storages is missing, so no values can be read: {error}"
+        listing.warnings.append(Warned(words, "truncated-data"))
         return []
     if type(keys) is not list:
-        listing.warnings.append("the list of storages is none, so no values can be read")
+        words = "the list of storages is none, so no values can be read"
+        listing.warnings.append(Warned(words, "odd-header"))
         return []
     return [key if type(key) is str else str(key) for key in keys if type(key) in (str, int)]
 

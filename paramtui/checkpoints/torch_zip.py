@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints import torch_export
-from paramtui.checkpoints.inert_pickle import read_pickle
+from paramtui.checkpoints.inert_pickle import Pickle, read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
-from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run
+from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run, StoredPickle
 from paramtui.checkpoints.tensor_spec import MalformedError, StorageRef
 from paramtui.checkpoints.zip_directory import DEFLATED, STORED, RecordRun, ZipDirectory
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.listing import Listing, Location
 from paramtui.core.text import safe_text
+from paramtui.core.warned import Warned
 from paramtui.errors import FormatError, ParamtuiError, ValuesError
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class ZipStorages(PickledStorages):
             return known
         index = self.directory.index.get(self.folder + key)
         if index is None:
-            known = StorageRef(-1, 0, 0, f"its storage {safe_text(key)!r} is not in the file")
+            words = f"its storage {safe_text(key)!r} is not in the file"
+            known = StorageRef(-1, 0, 0, Warned(words, "missing-storage"))
         else:
             problem = None
             if self.directory.method[index] not in (STORED, DEFLATED):
@@ -112,25 +114,38 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     folder = main.removesuffix("data.pkl")
     _note_kind(listing, directory, folder)
     if directory.prefix:
-        listing.warnings.append(
-            f"{directory.prefix:,} bytes stand before the archive; torch.load refuses that"
-        )
+        words = f"{directory.prefix:,} bytes stand before the archive; torch.load refuses that"
+        listing.warnings.append(Warned(words, "leading-bytes"))
     storages = ZipStorages(
         listing, directory, f"{folder}data/", big_endian=_big_endian(listing, directory, folder)
     )
-    try:
-        content = directory.content(main, MAX_PICKLE)
-    except ValuesError as error:
-        raise FormatError(error.what, where=file.path) from None
     with paused_gc():
-        try:
-            pickle = read_pickle(content)
-        except FormatError as error:
-            raise FormatError(error.what, where=f"{file.path}, {safe_text(main)}") from None
-        del content
+        pickle = _read(directory, main)
         listing.globals, listing.protocol = pickle.globals, pickle.protocol
-        ObjectWalker(listing, storages).walk(pickle.root)
-    return CheckpointSource(listing, storages.runs)
+        ObjectWalker(listing, storages).walk(pickle.root, pickle.end)
+    source = CheckpointSource(listing, storages.runs)
+    source.pickles = [StoredPickle((), lambda: _read(directory, main)), *_others(directory, main)]
+    return source
+
+
+def _read(directory: ZipDirectory, name: str) -> Pickle:
+    try:
+        content = directory.content(name, MAX_PICKLE)
+    except ValuesError as error:
+        raise FormatError(error.what, where=directory.file.path) from None
+    try:
+        return read_pickle(content)
+    except FormatError as error:
+        raise FormatError(error.what, where=f"{directory.file.path}, {safe_text(name)}") from None
+
+
+def _others(directory: ZipDirectory, main: str) -> list[StoredPickle]:
+    """The archive's pickles besides the object: TorchScript has constants in one."""
+
+    def stored(name: str) -> StoredPickle:
+        return StoredPickle((f"({name})",), lambda: _read(directory, name))
+
+    return [stored(name) for name in directory.names if name.endswith(".pkl") and name != main]
 
 
 def _note_kind(listing: Listing, directory: ZipDirectory, folder: str) -> None:
@@ -138,7 +153,8 @@ def _note_kind(listing: Listing, directory: ZipDirectory, folder: str) -> None:
     has = directory.index
     if f"{folder}constants.pkl" in has or any(name.startswith(f"{folder}code/") for name in has):
         listing.format = "torchscript"
-        listing.warnings.append("a TorchScript archive: its code is neither shown nor run")
+        words = "a TorchScript archive: its code is neither shown nor run"
+        listing.warnings.append(Warned(words, "not-shown"))
 
 
 def _without_pickle(directory: ZipDirectory) -> FormatError:
@@ -166,8 +182,9 @@ def _big_endian(listing: Listing, directory: ZipDirectory, folder: str) -> bool:
     try:
         order = directory.content(name, 100)
     except ParamtuiError as error:
-        listing.warnings.append(f"byteorder: {error}; little-endian is assumed")
+        listing.warnings.append(Warned(f"byteorder: {error}; little-endian is assumed", "byte-order"))
         return False
     if order not in (b"little", b"big"):
-        listing.warnings.append("the byteorder record says neither little nor big; little is assumed")
+        words = "the byteorder record says neither little nor big; little is assumed"
+        listing.warnings.append(Warned(words, "byte-order"))
     return order == b"big"

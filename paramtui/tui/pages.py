@@ -12,6 +12,7 @@ from paramtui.core.block_text import block_text
 from paramtui.core.describe import all_warnings, elements_words, size_words, tensor_facts, type_and_value
 from paramtui.core.listing import GHOST
 from paramtui.core.text import bytes_text, count_text, safe_text, shape_text
+from paramtui.core.trust import NOTHING_RUN, RUNS, UNUSUAL, counted_verdicts, verdict
 from paramtui.tui.fold_lines import fold_body
 from paramtui.tui.opened import expression, label
 from paramtui.tui.tie_lines import ghost_head, names_text, tie_head
@@ -277,11 +278,25 @@ def file_page(opened: Opened) -> Page:
     body += [Text(f"warning: {safe_text(warning, 500)}") for warning in all_warnings(listing)]
     body += [Text(safe_text(reason, 300)) for reason in listing.reasons.values()]
     if listing.globals:
-        names = ", ".join(safe_text(name) for name in listing.globals[:200])
-        body += [Text(""), Text("classes and functions that it names; none was called:"), Text(names)]
+        body += [Text(""), *_globals_body(listing.globals)]
     head = [Text(safe_text(listing.target, 1000)), Text(listing.format), *page.head]
     title = "about this model" if listing.live is not None else "about this file"
     return Page(-1, title, head, body)
+
+
+def _globals_body(names: Sequence[str]) -> list[Text]:
+    """How many of the globals of its pickles are unusual, and which they are."""
+    counts = counted_verdicts(names)
+    odd = [name for name in names if verdict(name) in (RUNS, UNUSUAL)]
+    sums = ", ".join(f"{count:,} {words}" for words, count in counts.items())
+    head = f"pickle: {counted(len(names), 'class').replace('classs', 'classes')} and functions, {sums}"
+    shown = [*odd, *(name for name in names if name not in frozenset(odd))][:MAX_LISTED]
+    return [
+        Text(f"{head}; O says where they are used", "bold" if odd else ""),
+        Text(NOTHING_RUN),
+        Text("these are named, and none was called:"),
+        Text(", ".join(safe_text(name) for name in shown) + (", …" if len(names) > len(shown) else "")),
+    ]
 
 
 def error_page(opened: Opened, row: int, message: str) -> Page:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from paramtui.errors import FormatError, ValuesError
 from tests.support import (
@@ -247,3 +247,13 @@ def test_names_that_look_like_fields_are_names(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file(tensors, path)
     assert_rows(opened(path), stored_order(tensors, path))
+
+
+def test_a_header_whose_length_begins_like_json_is_no_index(tmp_path: Path) -> None:
+    # Writers need not pad their headers: 0x17b bytes, of which the first is a brace.
+    text = b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'.ljust(0x17B)
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+    assert path.read_bytes()[:1] == b"{"
+    assert load_file(path)["a"].tolist() == [0, 0]
+    assert opened(path).listing.names == ["a"]

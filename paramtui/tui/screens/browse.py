@@ -22,6 +22,7 @@ from paramtui.tui.screens.picturing import PicturingMixin
 from paramtui.tui.screens.places import PlacesMixin
 from paramtui.tui.screens.running import RunningMixin
 from paramtui.tui.screens.scanning import ScanningMixin
+from paramtui.tui.screens.trusting import TrustingMixin
 from paramtui.tui.screens.tying import TyingMixin
 from paramtui.tui.screens.waiting import WaitingMixin
 from paramtui.tui.widgets.distribution_pane import DistributionPane
@@ -58,6 +59,7 @@ class BrowseScreen(
     MarkingMixin,
     PicturingMixin,
     TyingMixin,
+    TrustingMixin,
     FoldingMixin,
     FreshnessMixin,
     ScanningMixin,

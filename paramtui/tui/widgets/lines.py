@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from paramtui.core.describe import elements_words, size_words
 from paramtui.core.text import bytes_text, safe_text
+from paramtui.core.trust import RUNS, verdict
 from paramtui.tui.opened import base_name
 from paramtui.tui.pages import counted
 from paramtui.tui.widgets.strips import fit
@@ -86,12 +87,14 @@ class TitleLine(Static):
         self._opened: Opened | None = None
         self._waiting = ""
         self._work_words = ""
+        self._runs = False
 
     def open(self, opened: Opened) -> None:
         """Shows what the target turned out to be."""
         self._opened = opened
         self._target = opened.listing.target
         self._waiting = ""
+        self._runs = any(verdict(name) == RUNS for name in opened.listing.globals)
         self.refresh()
 
     def wait_for(self, target: str) -> None:
@@ -123,6 +126,8 @@ class TitleLine(Static):
                 state = f"{counted(warnings, 'warning')} (a)  {state}"
             if self._opened.outdated:
                 state = f"changed on disk (ctrl+r)  {state}"
+            if self._runs:
+                state = f"a pickle that runs code (O)  {state}"
         state = self._waiting or self._work_words or state
         name = base_name(self._target) if self._target else ""
         parts: tuple[str, ...] = ()

@@ -1,0 +1,130 @@
+"""Whether what a pickle refers to is what checkpoints are usually rebuilt with.
+
+A name is judged by tables and by nothing else: the module is not looked for, and nothing is imported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from paramtui.core.listing import ROOT
+from paramtui.core.trust_names import KNOWN, KNOWN_CLASSES, LIBRARIES, REACHED, RUNNERS, RUNNING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from paramtui.core.listing import Listing
+
+RUNS: Final = "runs code"
+UNUSUAL: Final = "unusual"
+LIBRARY: Final = "of a library"
+USUAL: Final = "known"
+VERDICTS: Final = (RUNS, UNUSUAL, LIBRARY, USUAL)
+"""From bad to good."""
+
+EXTENSION: Final = "copyreg.extension "
+"""What the names of extension codes begin with: numbers for what the loading program has registered."""
+
+NOTHING_RUN: Final = "nothing was executed: the file was read as data"
+
+MAX_PATHS: Final = 10
+"""Places of a global that are told; how many there are is counted."""
+
+
+class GlobalUse(NamedTuple):
+    """A class or function that pickles refer to.
+
+    Attributes:
+        name: Its full name.
+        verdict: One of `VERDICTS`.
+        times: At how many places it is used; 0 where all that it makes is thrown away again.
+        paths: Keys of the first of these places, at most `MAX_PATHS` different ones; a key in parentheses
+            is that of no block.
+    """
+
+    name: str
+    verdict: str
+    times: int
+    paths: tuple[tuple[object, ...], ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether it is nothing unusual for a checkpoint."""
+        return self.verdict in (LIBRARY, USUAL)
+
+
+class Uses(NamedTuple):
+    """What pickles refer to.
+
+    Attributes:
+        found: Every global, the worst first.
+        unread: Sentences about pickles that could not be read.
+    """
+
+    found: Sequence[GlobalUse] = ()
+    unread: Sequence[str] = ()
+
+
+def verdict(name: str) -> str:
+    """One of `VERDICTS` for the full name of a global.
+
+    What makes plain data is known; classes of well-known packages are those of a library; what runs code, or
+    leads to what does, is said; the rest is unusual, since loading imports its module and calls it.
+    """
+    if name in KNOWN:
+        return USUAL
+    parts = name.split(".")
+    if _runs(parts):
+        return RUNS
+    if not _is_class(parts[-1]) or parts[0] == "copyreg":
+        return UNUSUAL
+    if name.startswith(KNOWN_CLASSES):
+        return USUAL
+    return LIBRARY if parts[0] in LIBRARIES else UNUSUAL
+
+
+def _runs(parts: Sequence[str]) -> bool:
+    if parts[0] in RUNNERS:
+        return True
+    # A name with dots is looked up step by step, and modules have what they import as attributes.
+    if not REACHED.isdisjoint(parts[1:]):
+        return True
+    return any(".".join(parts[:count]) in RUNNING for count in range(2, min(len(parts), 6) + 1))
+
+
+def _is_class(name: str) -> bool:
+    """Whether a name is written as classes are."""
+    return name.lstrip("_")[:1].isupper()
+
+
+def counted_verdicts(names: Iterable[str]) -> dict[str, int]:
+    """How many names have each verdict, the worst first; without those that none has."""
+    counts = dict.fromkeys(VERDICTS, 0)
+    for name in names:
+        counts[verdict(name)] += 1
+    return {words: count for words, count in counts.items() if count}
+
+
+def nodes_at(listing: Listing, paths: Iterable[Sequence[object]]) -> list[int]:
+    """The nodes that paths lead to, or the last ones on the way that are listed; -1 for none."""
+    # Keys of a file are compared and never hashed: they can be made to collide.
+    below: dict[int, list[int]] = {}
+    for node, parent in enumerate(listing.node_parent):
+        below.setdefault(parent, []).append(node)
+    keys = listing.node_key
+
+    def follow(path: Sequence[object]) -> int:
+        node = ROOT
+        for step, key in enumerate(path):
+            found = next((child for child in below.get(node, ()) if keys[child] == key), None)
+            if found is None:
+                return node if step else -1
+            node = found
+        return node
+
+    return list(map(follow, paths))
+
+
+def in_order(found: Iterable[GlobalUse]) -> list[GlobalUse]:
+    """The worst first, by name within a verdict."""
+    return sorted(found, key=lambda use: (VERDICTS.index(use.verdict), use.name))
