@@ -163,7 +163,7 @@ def first_answers(path: Path) -> None:
     driver = Driver(*python("-m", "paramtui", str(path)))
     try:
         driver.until(b"clean")
-        driver.press("+")
+        driver.press("f")  # every row is a tensor
         driver.drain(0.5)
         driver.latency_until(DOWN, b"exact")  # what it takes has been imported
         driver.drain(0.5)

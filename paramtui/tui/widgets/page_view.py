@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paramtui.tui.pages import Page
 
 # A held-down key reads nothing until the cursor has rested for so long, in seconds.
-REST = 0.05
+REST = 0.04
 # Reading that takes longer is announced.
 PATIENCE = 0.3
 # Lines that a PyTorch expression takes at most.

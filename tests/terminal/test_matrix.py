@@ -1,0 +1,138 @@
+"""Whatever the terminal is, and whatever becomes of it: rows are drawn, and it is given back as it was."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Save
+    from tests.terminal.terminal import Terminal
+
+    Start = Callable[..., Terminal]
+
+NO_UNICODE = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.fixture
+def weights(save: Save) -> Path:
+    return save({"model": {"0": {"weight": torch.arange(6.0).view(2, 3), "bias": torch.ones(2)}}})
+
+
+@pytest.mark.parametrize(
+    ("environment", "letters"),
+    [
+        ({"TERM": "linux"}, "▸╭"),
+        ({"TERM": "screen"}, "▸╭"),
+        ({"TERM": "tmux-256color", "TMUX": "/tmp/tmux-0/default,1,0"}, "▸╭"),
+        ({"TERM": "vt100"}, "▸╭"),
+        ({"NO_COLOR": "1"}, "▸╭"),
+        ({"LC_ALL": "C", **NO_UNICODE}, "+"),
+        ({"PYTHONIOENCODING": "latin-1"}, "+"),
+        ({"PYTHONIOENCODING": "ascii"}, "+"),
+    ],
+    ids=str,
+)
+def test_rows_are_drawn_with_the_letters_that_there_are(
+    terminal: Start, weights: Path, environment: dict[str, str], letters: str
+) -> None:
+    found = terminal(str(weights), width=80, height=24, **environment)
+    text = found.until(lambda text: "clean" in text and "model" in text)
+    assert all(letter in text for letter in letters)
+    if letters == "+":
+        assert text.isascii() and "\\u" not in text
+    found.press("+?")
+    found.until(lambda text: "open or close a block" in text)
+    found.press("\x1b")
+    found.until(lambda text: "open or close a block" not in text)
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 200), (19, 4), (20, 5), (500, 200)], ids=str)
+def test_any_size_is_drawn_or_said_to_be_too_small(
+    terminal: Start, weights: Path, size: tuple[int, int]
+) -> None:
+    width, height = size
+    found = terminal(str(weights), width=width, height=height)
+    small = width < 20 or height < 5
+    found.until(lambda text: ("too"[:width] if small else "model") in text)
+    found.resize(100, 30)
+    found.until(lambda text: "clean" in text and "model" in text and "too small" not in text)
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
+
+
+def test_a_storm_of_sizes_ends_in_the_last_one(terminal: Start, weights: Path) -> None:
+    found = terminal(str(weights))
+    found.until(lambda text: "clean" in text)
+    chance = random.Random(0)
+    for _ in range(60):
+        found.resize(chance.randint(1, 500), chance.randint(1, 200))
+        found.press(chance.choice("jk+-\t"))
+        while found._read(0):
+            pass
+    found.resize(90, 24)
+    found.until(lambda text: "clean" in text.splitlines()[0] and "q quit" in text)
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
+
+
+def test_a_dumb_terminal_is_told_what_to_use_instead(terminal: Start, weights: Path) -> None:
+    found = terminal(str(weights), TERM="dumb")
+    assert found.end() == 2
+    assert "TERM=dumb cannot draw the screen; paramtui ls TARGET writes lines" in found.text
+    assert b"\x1b" not in found.received
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_a_signal_during_a_look_at_all_tensors_leaves_no_process(
+    terminal: Start, save: Save, number: signal.Signals
+) -> None:
+    base = torch.zeros(1 << 22)
+    path = save({f"w{n}": base[n : n + (1 << 22) - 500] for n in range(400)})
+    found = terminal(str(path))
+    found.until(lambda text: "clean" in text)
+    found.press("I")
+    found.until(lambda text: "esc stops" in text)
+    workers = children(found.process.pid)
+    assert workers
+    found.process.send_signal(number)
+    assert found.end() == 128 + number
+    found.assert_restored()
+    for worker in workers:
+        gone(worker)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    found: list[int] = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as file:
+            found += map(int, file.read().split())
+    return found
+
+
+def gone(pid: int) -> None:
+    """Waits until a process has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    import select
+
+    try:
+        assert select.select([descriptor], [], [], 60)[0], f"{pid} is still there"
+    finally:
+        os.close(descriptor)
