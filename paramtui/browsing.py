@@ -95,8 +95,6 @@ def _app(model: nn.Module, options: ModelOptions, *, own_loop: bool = True) -> P
             hint="run the script in a terminal without redirection; from a notebook, save the model"
             " and open it in a terminal: paramtui FILE, or paramtui file.py:factory",
         )
-    if os.environ.get("TERM") == "dumb":
-        raise UsageError("a terminal with TERM=dumb cannot draw the screen", hint="set TERM to what it is")
     from paramtui.models.host import ModuleHost
     from paramtui.models.loading import Loaded
     from paramtui.models.module_source import ModuleSource

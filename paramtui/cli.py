@@ -279,8 +279,6 @@ def _browse(options: argparse.Namespace) -> int:
     # Textual draws on stderr, which is free to be a terminal where stdout is a pipe.
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         return _fail("the screen needs a terminal; paramtui ls TARGET writes to a pipe")
-    if os.environ.get("TERM") == "dumb":
-        return _fail("a terminal with TERM=dumb cannot draw the screen; paramtui ls TARGET writes lines")
     import gc
 
     # Until the first target is there nothing becomes garbage; the app then goes on collecting.

@@ -34,6 +34,7 @@ def weights(save: Save) -> Path:
         ({"TERM": "screen"}, "▸╭"),
         ({"TERM": "tmux-256color", "TMUX": "/tmp/tmux-0/default,1,0"}, "▸╭"),
         ({"TERM": "vt100"}, "▸╭"),
+        ({"TERM": "dumb"}, "▸╭"),
         ({"NO_COLOR": "1"}, "▸╭"),
         ({"LC_ALL": "C", **NO_UNICODE}, "+"),
         ({"PYTHONIOENCODING": "latin-1"}, "+"),
@@ -87,13 +88,6 @@ def test_a_storm_of_sizes_ends_in_the_last_one(terminal: Start, weights: Path) -
     found.press("q")
     assert found.end() == 0
     found.assert_restored()
-
-
-def test_a_dumb_terminal_is_told_what_to_use_instead(terminal: Start, weights: Path) -> None:
-    found = terminal(str(weights), TERM="dumb")
-    assert found.end() == 2
-    assert "TERM=dumb cannot draw the screen; paramtui ls TARGET writes lines" in found.text
-    assert b"\x1b" not in found.received
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
