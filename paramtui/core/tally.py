@@ -20,12 +20,13 @@ from paramtui.core.sums import Sums, add_sums, finished, smallest_normal
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_TABLE: Final = 1 << 16
+# Patterns of 16 bits, and the first of those of negative numbers.
+TABLE: Final = 1 << 16
 # Elements that are worked on at once: what they need stays in the cache of a core.
 PIECE: Final = 1 << 18
-_NEGATIVE: Final = 0x8000
+NEGATIVE: Final = 0x8000
 # Upper 16 bits from which on numbers are infinite or NaN, by the bytes of a float.
-_INFINITE: Final = {4: 0x7F80, 8: 0x7FF0}
+INFINITE: Final = {4: 0x7F80, 8: 0x7FF0}
 
 
 def counts_patterns(dtype: str) -> bool:
@@ -160,25 +161,25 @@ class Tally:
         numbers = np.ascontiguousarray(numbers)
         step = size // 2
         upper = numbers.view(np.uint16)[step - 1 :: step]
-        counts: npt.NDArray[np.int64] = np.bincount(upper, minlength=_TABLE)
-        if counts[0] or counts[_NEGATIVE]:
+        counts: npt.NDArray[np.int64] = np.bincount(upper, minlength=TABLE)
+        if counts[0] or counts[NEGATIVE]:
             bits = numbers.view(np.uint32 if size == 4 else np.uint64)
             counts[0] -= int(np.count_nonzero(bits == 0))
-            counts[_NEGATIVE] -= int(np.count_nonzero(bits == 1 << (8 * size - 1)))
+            counts[NEGATIVE] -= int(np.count_nonzero(bits == 1 << (8 * size - 1)))
         self._add_table(counts)
         return counts
 
     def _odd(self, counts: npt.NDArray[np.int64]) -> bool:
         """Whether NaN or infinities were counted."""
-        first = _INFINITE[self._size]
-        return bool(counts[first:_NEGATIVE].any() or counts[first | _NEGATIVE :].any())
+        first = INFINITE[self._size]
+        return bool(counts[first:NEGATIVE].any() or counts[first | NEGATIVE :].any())
 
     def _near_zero(self, counts: npt.NDArray[np.int64], size: int) -> bool:
         """Whether there may be zeros, or numbers below the least normal one, among so many finite ones."""
         if smallest_normal(self.dtype) != smallest_normal("float32" if self._size == 4 else "float64"):
             return True
         past = 1 << (7 if self._size == 4 else 4)
-        low = counts[:past].any() or counts[_NEGATIVE : _NEGATIVE | past].any()
+        low = counts[:past].any() or counts[NEGATIVE : NEGATIVE | past].any()
         # Zeros were left out.
         return bool(low) or int(counts.sum()) != size or self._odd(counts)
 
@@ -244,10 +245,10 @@ class Tally:
         if not len(table):
             empty = np.empty(0)
             return _with_zeros(Levels(empty, empty, np.empty(0, np.int64)), self.sums.count)
-        first = _INFINITE[size]
+        first = INFINITE[size]
         kind, up = (np.float32, 16) if size == 4 else (np.float64, 48)
         codes = np.flatnonzero(table[:first])
-        below = np.flatnonzero(table[_NEGATIVE : _NEGATIVE | first])[::-1]
+        below = np.flatnonzero(table[NEGATIVE : NEGATIVE | first])[::-1]
         unsigned = np.dtype(np.uint32 if size == 4 else np.uint64)
         rest = (1 << up) - 1
         least = (codes.astype(np.uint64) << np.uint64(up)).astype(unsigned)
@@ -259,7 +260,7 @@ class Tally:
         least2[below == 0] = 1
         low = np.concatenate([-most2.view(kind).astype(np.float64), least.view(kind).astype(np.float64)])
         high = np.concatenate([-least2.view(kind).astype(np.float64), most.view(kind).astype(np.float64)])
-        counts = np.concatenate([table[_NEGATIVE + below], table[codes]])
+        counts = np.concatenate([table[NEGATIVE + below], table[codes]])
         if len(counts):
             low[0] = max(low[0], float(self.sums.minimum))
             high[-1] = min(high[-1], float(self.sums.maximum))

@@ -12,7 +12,7 @@ from paramtui.core.dtypes import DTYPES
 from paramtui.core.finer import bounds_of, finer
 from paramtui.core.ranks import RankCounts, RankSearch
 from paramtui.core.sums import Sums, exact_quantiles, smallest_normal, unit_of
-from paramtui.core.tally import Tally
+from paramtui.core.tally import INFINITE, NEGATIVE, TABLE, Tally
 from paramtui.errors import ValuesError
 from paramtui.models.held_numbers import held_numbers, once, piece_size, pieces, sampled
 from paramtui.models.pace import Pace
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from paramtui.models.module_listing import ModuleListing
     from paramtui.models.pace import Gate
 
-_BINS: Final = 1 << 16
-_NEGATIVE: Final = 0x8000
-# Upper 16 bits from which on numbers are infinite or NaN, by the bytes of a float.
-_INFINITE: Final = {4: 0x7F80, 8: 0x7FF0}
 _INTEGERS: Final = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _TOP: Final = 1 << 63
 
@@ -227,19 +223,19 @@ def count_piece(piece: torch.Tensor, dtype: str) -> tuple[npt.NDArray[np.int64],
     size = real.element_size()
     bits = real.view(_INTEGERS[size])
     upper = (bits >> (8 * size - 16)) & 0xFFFF
-    table = _numpy(torch.bincount(upper, minlength=_BINS)).copy()
-    first = _INFINITE[size]
-    odd = bool(table[first:_NEGATIVE].any() or table[first | _NEGATIVE :].any())
+    table = _numpy(torch.bincount(upper, minlength=TABLE)).copy()
+    first = INFINITE[size]
+    odd = bool(table[first:NEGATIVE].any() or table[first | NEGATIVE :].any())
     least = _pattern(smallest_normal(dtype), size)
     past = (least >> (8 * size - 16)) + 1
-    if table[:past].any() or table[_NEGATIVE : _NEGATIVE | past].any():
+    if table[:past].any() or table[NEGATIVE : NEGATIVE | past].any():
         # As whole numbers: whoever flushes subnormal numbers takes them for zeros.
         magnitude = bits & ((1 << (8 * size - 1)) - 1)
         negative = int((bits == -(1 << (8 * size - 1))).sum())
         sums.zero = int((magnitude == 0).sum())
         sums.subnormal = max(int((magnitude < least).sum()) - sums.zero, 0)
         table[0] -= sums.zero - negative
-        table[_NEGATIVE] -= negative
+        table[NEGATIVE] -= negative
     if odd:
         sums.nan += int(real.isnan().sum())
         sums.posinf, sums.neginf = (int((real == end).sum()) for end in (torch.inf, -torch.inf))

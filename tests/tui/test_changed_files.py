@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from paramtui.tui.opened import ability
 from paramtui.tui.screens.ask import AskScreen
 from tests.tui.edited import done, editing, typed
 from tests.tui.screens import looking_at
+from tests.tui.test_saving_screen import dialog, shows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +64,25 @@ async def test_changes_that_are_not_saved_are_asked_about_before_a_file_is_opene
         await looker.pilot.press("ctrl+r")
         await looker.until(lambda: isinstance(looker.app.screen, AskScreen))
         await looker.until(lambda: "opens it again" in "\n".join(looker.screen()))
+
+
+async def test_what_is_saved_over_the_file_itself_is_no_change_from_outside(save: Save) -> None:
+    path = save({"v": torch.ones(2), "w": torch.zeros(3)})
+    async with editing(path) as looker:
+        looker.tree.go_to_row(looker.app.browser.opened.tree.find("w")[0])  # type: ignore[union-attr]
+        await looker.press("e")
+        await typed(looker, "[0] = 3")
+        await looker.press("enter")
+        await done(looker, 1)
+        line = await dialog(looker)
+        line.value = str(path)
+        await shows(looker, "This is the opened file itself")
+        await looker.pilot.press("enter")
+        await shows(looker, "y replaces it")
+        await looker.pilot.press("y")
+        await looker.until(lambda: torch.load(path)["w"].tolist() == [3, 0, 0])
+        await looker.until(lambda: "saved" in looker.title())
+        outdated = ability(looker.app.browser.opened.source, "outdated")  # type: ignore[union-attr]
+        assert outdated is not None and outdated() == ""
+        replaced(path, torch.zeros(3))
+        await noticed(looker, "was replaced")

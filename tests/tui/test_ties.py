@@ -240,7 +240,7 @@ async def test_equal_copies_are_searched_for_on_demand_and_never_called_shared(s
         await looker.press("P")
         await looker.until(lambda: isinstance(looker.app.screen, GroupsScreen))
         await looker.pilot.press("c")
-        words = looker.app.screen.query_one("#groups-said", Static)
+        words = looker.app.screen.query_one("#entries-said", Static)
         await looker.until(lambda: "2 groups of equal copies" in str(words.content))
         assert "could be shared" in str(words.content)
         lines = [str(option.prompt) for option in looker.app.screen.query_one(OptionList).options]

@@ -44,7 +44,7 @@ async def listed(looker: Looker) -> list[str]:
     await looker.press("O")
     await looker.until(lambda: isinstance(looker.app.screen, TrustScreen))
     screen = looker.app.screen
-    await looker.until(lambda: str(screen.query_one("#trust-said", Static).content) != READING)
+    await looker.until(lambda: str(screen.query_one("#entries-said", Static).content) != READING)
     return [" ".join(str(option.prompt).split()) for option in screen.query_one(OptionList).options]
 
 
@@ -64,7 +64,7 @@ async def test_the_list_begins_with_what_would_run_and_leads_to_it(save: Save, t
             ["warning", "missing-layer", "model.layers.3", "model.layers.3"],
         ]
         assert "numbers of 5 tensors are not looked at yet (I)" in lines[6]
-        detail = str(looker.app.screen.query_one("#trust-detail", Static).content)
+        detail = str(looker.app.screen.query_one("#entries-detail", Static).content)
         assert "runs code if the file is loaded by pickle" in detail
         await looker.pilot.press("enter")
         await looker.until(lambda: looker.app.screen is looker.app.browser)
@@ -144,7 +144,7 @@ async def test_a_file_that_was_replaced_is_judged_by_what_was_listed(save: Save)
         path.write_bytes(b"gone")
         lines = await listed(looker)
         assert any("missing-layer" in line for line in lines)
-        said = str(looker.app.screen.query_one("#trust-said", Static).content)
+        said = str(looker.app.screen.query_one("#entries-said", Static).content)
         assert "could not be read again" in said
         assert "changed since it was opened" in said
 

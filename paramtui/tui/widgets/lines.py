@@ -10,7 +10,6 @@ from textual.widgets import Static
 
 from paramtui.core.describe import elements_words, size_words
 from paramtui.core.text import bytes_text, safe_text
-from paramtui.core.trust import RUNS, verdict
 from paramtui.tui.opened import base_name
 from paramtui.tui.pages import counted
 from paramtui.tui.widgets.strips import fit
@@ -78,6 +77,15 @@ def _facts(opened: Opened) -> Iterator[tuple[str, ...]]:
     yield ()
 
 
+def _runs_code(opened: Opened) -> bool:
+    """Whether a pickle names what would run code."""
+    if not opened.listing.globals:
+        return False
+    from paramtui.core.trust import RUNS, verdict
+
+    return any(verdict(name) == RUNS for name in opened.listing.globals)
+
+
 class TitleLine(Static):
     """Where I am, what it is, how big, and in which state."""
 
@@ -94,7 +102,7 @@ class TitleLine(Static):
         self._opened = opened
         self._target = opened.listing.target
         self._waiting = ""
-        self._runs = any(verdict(name) == RUNS for name in opened.listing.globals)
+        self._runs = _runs_code(opened)
         self.refresh()
 
     def wait_for(self, target: str) -> None:
