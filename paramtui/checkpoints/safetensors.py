@@ -44,9 +44,10 @@ DTYPE_NAMES: dict[str, str] = {
     "BOOL": "bool",
     "C64": "complex64",
 }
-# 2.0 and True are equal to integers, and are no sizes.
 # Types of the format that PyTorch has no dtype for; listed, their values not decoded.
 OTHER_BITS = {"F6_E2M3": 6, "F6_E3M2": 6}
+# Letters of a type that is not known.
+MAX_DTYPE = 40
 
 
 class Header:
@@ -210,7 +211,7 @@ def list_tensors(
                     # What is left of it belongs to it.
                     places.append((begin, data_nbytes, name))
             elif dtype not in DTYPES:
-                problem = Warned(f"PyTorch has no dtype for {safe_text(dtype)}", "unsupported-dtype")
+                problem = Warned(f"PyTorch has no dtype for {dtype}", "unsupported-dtype")
                 places.append((begin, end, name))
             elif end - begin != nbytes:
                 words = f"its shape needs {nbytes:,} bytes and it has {end - begin:,}"
@@ -249,9 +250,11 @@ def _layout(code: str, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[i
         return sizes, contiguous_stride(sizes), (count * OTHER_BITS[code] + 7) // 8, code
     dtype = DTYPE_NAMES.get(code)
     if dtype is None:
-        if type(code) is not str:
-            raise TypeError
-        return sizes, contiguous_stride(sizes), 0, code
+        # Screens and pipes show a dtype as it stands: it is made safe here, and no code is PyTorch's name.
+        dtype = safe_text(code, MAX_DTYPE) if type(code) is str and code not in DTYPES else ""
+        if not dtype:
+            raise ValueError
+        return sizes, contiguous_stride(sizes), 0, dtype
     if code == "F4":
         # The header counts 4-bit numbers, PyTorch's dtype pairs of them.
         if not sizes or sizes[-1] % 2:

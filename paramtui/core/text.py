@@ -14,6 +14,8 @@ MAX_INTEGER_BITS = 10_000
 
 # Letters that a terminal draws as nothing, or that turn the direction of what follows.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Drawn over the letter before them, in any number.
+_MARKS = frozenset({"Mn", "Me"})
 
 
 def safe_text(text: str, limit: int = MAX_SHOWN) -> str:
@@ -35,13 +37,14 @@ def safe_text(text: str, limit: int = MAX_SHOWN) -> str:
     out: list[str] = []
     combining = 0
     for char in text:
-        if unicodedata.combining(char):
+        kind = unicodedata.category(char)
+        if kind in _MARKS:
             combining += 1
             if combining > MAX_COMBINING:
                 continue
         else:
             combining = 0
-        if unicodedata.category(char) in _UNSEEN or (char.isspace() and char != " "):
+        if kind in _UNSEEN or (char.isspace() and char != " "):
             code = ord(char)
             out.append(
                 f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

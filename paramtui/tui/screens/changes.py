@@ -20,6 +20,7 @@ from paramtui.errors import ParamtuiError
 from paramtui.tui.pages import counted
 from paramtui.tui.screens.dialog import Dialog
 from paramtui.tui.screens.open import PathSuggester
+from paramtui.tui.widgets.typed_line import TypedLine
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -76,7 +77,7 @@ class ChangesScreen(Dialog[None]):
             box.border_subtitle = Text("u undo   U redo   x Python script   j JSON   esc closes")
             yield OptionList(id="changes-list", markup=False, compact=True)
             yield Static("", id="changes-environment", markup=False)
-            yield Input(id="changes-path", compact=True, suggester=PathSuggester(), select_on_focus=False)
+            yield TypedLine(id="changes-path", compact=True, suggester=PathSuggester(), select_on_focus=False)
             yield Static("", id="changes-said", markup=False)
 
     def on_mount(self) -> None:

@@ -234,9 +234,8 @@ class FindingMixin(_Base):
 
     def action_copy_command(self) -> None:
         """Copies the command that opens this target at this row."""
-        import shlex
-
         from paramtui.core.lookup import name_of_row
+        from paramtui.core.shell import shell_word
 
         opened, row = self.opened, self.query_one(TreePane).row
         if opened is None:
@@ -251,7 +250,7 @@ class FindingMixin(_Base):
             aim = self.query_one("#values", ValuesPane).aim
             if aim is not None and aim.moved:
                 words += ["--index", aim.index_text(str(aim.top), str(aim.left))]
-        self._copy(" ".join(shlex.quote(word) for word in words))
+        self._copy(" ".join(map(shell_word, words)))
 
     def _copy(self, text: str, words: str = "") -> None:
         # By OSC 52, which reaches the clipboard of the terminal even over SSH.

@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 from paramtui.tui.screens.dialog import Dialog
+from paramtui.tui.widgets.typed_line import TypedLine
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -54,7 +55,7 @@ class InputsScreen(Dialog[str | None]):
             box.border_subtitle = Text("enter runs forward and backward   esc back")
             with VerticalScroll(id="inputs-words", can_focus=False):
                 yield Static(self._words(), markup=False)
-            yield Input(placeholder="2x4", compact=True)
+            yield TypedLine(placeholder="2x4", compact=True)
             yield Static("", id="inputs-problem", markup=False)
 
     def _words(self) -> Text:

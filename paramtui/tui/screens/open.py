@@ -17,6 +17,7 @@ from paramtui.core.search import Query
 from paramtui.core.text import safe_text
 from paramtui.tui.screens.dialog import Question
 from paramtui.tui.widgets.strips import fit
+from paramtui.tui.widgets.typed_line import TypedLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,7 @@ class OpenScreen(Question[str | None]):
         yield Static(
             Text("paramtui  opens a PyTorch model or checkpoint as a tree of blocks", "bold"), id="open-title"
         )
-        yield Input(
+        yield TypedLine(
             placeholder="/ then a path, or a few letters of what is listed below",
             id="open-line",
             compact=True,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 from textual.containers import Horizontal
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from paramtui.tui.widgets.prompt import Prompt
+from paramtui.tui.widgets.typed_line import TypedLine
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -36,7 +37,7 @@ class EditPrompt(Prompt):
         """Label and line, then the two lines about it."""
         with Horizontal(id="prompt-typed"):
             yield Static(Text(self._label), id="prompt-label", markup=False)
-            line = Input(self._text, id="prompt-line", compact=True, select_on_focus=False)
+            line = TypedLine(self._text, id="prompt-line", compact=True, select_on_focus=False)
             line.cursor_position = len(self._text)
             yield line
         yield Static(_one_line(self._hint), id="prompt-note", markup=False)

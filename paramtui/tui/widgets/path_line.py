@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from textual.widgets import Input
+from paramtui.tui.widgets.typed_line import TypedLine
 
 
-class PathLine(Input):
+class PathLine(TypedLine):
     """Shows the end of a path that is longer than the line: there the name is that a person may change."""
 
     def on_resize(self) -> None:

@@ -11,6 +11,8 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from paramtui.tui.widgets.typed_line import TypedLine
+
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
@@ -68,7 +70,7 @@ class Prompt(Horizontal):
     def compose(self) -> ComposeResult:
         """Label, line, and a note at the right."""
         yield Static(Text(self._label), id="prompt-label", markup=False)
-        yield Input(self._text, id="prompt-line", compact=True, select_on_focus=True)
+        yield TypedLine(self._text, id="prompt-line", compact=True, select_on_focus=True)
         yield Static(Text(self._hint), id="prompt-note", markup=False)
 
     def take_keys(self) -> None:
