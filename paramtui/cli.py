@@ -57,7 +57,7 @@ def run() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError:  # whoever read it, or the terminal, is gone
         status = status or 0
     # Freeing a million objects one by one would take longer than reading them did.
     os._exit(status)

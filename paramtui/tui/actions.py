@@ -177,6 +177,7 @@ ACTIONS: Final = (
     Action("app", "theme", "next_theme", "f2", "F2", "dark, light, ANSI colours"),
     Action("app", "help", "help", "question_mark,f1", "?", "this help", "help"),
     Action("app", "leave", "leave", "q", "q", "quit; from values that fill the screen, back", "quit"),
+    Action("app", "suspend", "suspend_process", "ctrl+z", "ctrl+z", "to the shell; its fg comes back"),
     Action("app", "quit", "quit_now", "ctrl+c,ctrl+q", "ctrl+c", "quit"),
 )
 
@@ -202,6 +203,7 @@ _AHEAD: Final = frozenset(
         "app.palette",
         "app.help",
         "app.leave",
+        "app.suspend",
         "app.quit",
     }
 )

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import os
-import signal
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import App
 
 from paramtui.core.output_log import OutputLog
 from paramtui.tui.actions import ACTIONS, Keys, bindings, known_keys
+from paramtui.tui.ending import EndingMixin
 from paramtui.tui.home import Home
 from paramtui.tui.key_order import KeyOrderMixin
 from paramtui.tui.screens.browse import BrowseScreen
@@ -40,11 +37,8 @@ if TYPE_CHECKING:
     from paramtui.tui.actions import Action
 
 FAILED = 2
-# Seconds between two looks at whether the terminal is still there.
-TERMINAL_CHECK = 2.0
 # Nodes of a listing whose tree is built without leaving the screen's thread.
 SMALL = 6000
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 OWN_ACTIONS: Final = frozenset(action.method for action in ACTIONS if action.place == "app")
 # A person's words for Textual's themes.
 THEMES: Final = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
@@ -64,7 +58,7 @@ def _palette() -> type[Provider]:
     return EverythingProvider
 
 
-class ParamtuiApp(KeyOrderMixin, TargetsMixin, App[None]):
+class ParamtuiApp(KeyOrderMixin, TargetsMixin, EndingMixin, App[None]):
     """Browses targets, one at a time.
 
     Args:
@@ -105,7 +99,6 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, App[None]):
         self._own_loop = own_loop
         self.output = OutputLog()
         self._target = target or ""
-        self._handlers: dict[signal.Signals, Any] = {}
         self._settings = settings or Settings()
         self._problems = list(self._settings.problems)
         self._theme_word = self._settings.theme
@@ -148,22 +141,13 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, App[None]):
         loop = asyncio.get_running_loop()
         if self._own_loop:
             loop.set_default_executor(_Threads())
-        for number in _SIGNALS:
-            handler = signal.getsignal(number)
-            if not self._own_loop and handler is not signal.SIG_DFL:
-                continue  # somebody waits for it
-            self._handlers[number] = handler
-            # Without a handler the process would end with the terminal still in its hands.
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self.exit, None, 128 + number)
+        self.watch_for_the_end()
         if self._theme_word != "dark":
             self.theme = self._theme_name()
         if self._keymap_wanted:
             self.set_keymap(self._keymap_wanted)
         if self._problems:
             self.notify("\n".join(self._problems), title="Settings", severity="warning", markup=False)
-        if not self.is_headless:
-            self.set_interval(TERMINAL_CHECK, self._check_terminal)
         target, at, index = self._first
         if self._guest:
             self.begin_capture_print(self)
@@ -173,29 +157,12 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, App[None]):
         else:
             self._open(target, at, index)
 
-    def _check_terminal(self) -> None:
-        """Ends the program when its terminal is gone, which no signal may say: reading on would spin."""
-        try:
-            os.tcgetpgrp(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)
-        except OSError as error:
-            if error.errno != errno.EIO:
-                return  # no controlling terminal, or none of its own: nothing is known to be wrong
-            hang_up = 128 + signal.SIGHUP
-            if not self._guest:
-                # What is left to draw cannot be drawn; nobody waits for it.
-                threading.Timer(1.0, os._exit, (hang_up,)).start()
-            self.exit(return_code=hang_up)
-
     async def on_unmount(self) -> None:
         """Gives the signals back."""
         if self._watch is not None:
             self._watch.stop()
         await self.let_go()
-        loop = asyncio.get_running_loop()
-        for number, handler in self._handlers.items():
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
+        self.give_signals_back()
 
     # A live model
 
@@ -249,7 +216,7 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Whether a key of the app counts: over other screens and while one types only that for leaving."""
         browsing = isinstance(self.screen, BrowseScreen) and not self.browser.asking
-        return browsing or action == "quit_now" or action not in OWN_ACTIONS
+        return browsing or action in ("quit_now", "suspend_process") or action not in OWN_ACTIONS
 
     def action_command_palette(self) -> None:
         """Asks for a name or an action."""

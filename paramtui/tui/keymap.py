@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EVERYWHERE: Final = ("screen", "app")
 _MODIFIERS: Final = ("ctrl", "shift")
 # tmux's prefix, and what many terminals keep for themselves.
-_FORBIDDEN: Final = ("ctrl+b", "ctrl+z", "ctrl+s")
+_FORBIDDEN: Final = ("ctrl+b", "ctrl+s")
 
 
 def validate_keymap(

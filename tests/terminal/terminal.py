@@ -32,7 +32,8 @@ class Terminal:
         *words: str,
         width: int = 120,
         height: int = 30,
-        program: tuple[str, ...] = ("-m", "paramtui"),
+        program: tuple[str, ...] = (sys.executable, "-m", "paramtui"),
+        controlling: bool = False,
         **env: str,
     ) -> None:
         self.screen = pyte.Screen(width, height)
@@ -45,11 +46,13 @@ class Terminal:
         own = ("NO_COLOR", "TEXTUAL", "COLUMNS", "LINES")
         environment = {key: value for key, value in os.environ.items() if key not in own}
         self.process = subprocess.Popen(
-            [sys.executable, *program, *words],
+            [*program, *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            # A shell with jobs needs a terminal of its own.
+            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None,
             env={**environment, "TERM": "xterm-256color", **env},
         )
         self._slave = slave

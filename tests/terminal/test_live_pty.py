@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,7 +160,7 @@ print("done")
 
 def script(folder: Path, text: str) -> tuple[str, ...]:
     (folder / "script.py").write_text(text)
-    return (str(folder / "script.py"),)
+    return (sys.executable, str(folder / "script.py"))
 
 
 def lines(found: Terminal) -> list[str]:

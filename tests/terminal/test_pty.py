@@ -239,7 +239,8 @@ cli.run()
 def test_an_error_of_the_program_gives_the_terminal_back_with_two_lines(
     terminal: Callable[..., Terminal], weights: Path, tmp_path: Path, key: str
 ) -> None:
-    found = terminal(str(weights), program=("-c", BROKEN), XDG_STATE_HOME=str(tmp_path / "state"))
+    program = (sys.executable, "-c", BROKEN)
+    found = terminal(str(weights), program=program, XDG_STATE_HOME=str(tmp_path / "state"))
     found.until(lambda text: "clean" in text)
     found.press(key)
     assert found.end() == 2
