@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TERMINAL_CHECK = 2.0
 # Seconds after which a program that was told to end ends, whatever holds it up.
 LAST_PATIENCE = 3.0
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 class EndingMixin(App[None]):

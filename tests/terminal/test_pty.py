@@ -55,7 +55,7 @@ def test_a_narrower_window_shows_the_tree_alone(terminal: Callable[..., Terminal
     found.assert_restored()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_ends_the_program_and_gives_the_terminal_back(
     terminal: Callable[..., Terminal], weights: Path, number: signal.Signals
 ) -> None:
