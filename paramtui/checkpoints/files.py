@@ -165,7 +165,7 @@ class RandomFile:
         at = 0
         try:
             while at < nbytes:
-                count = _fill(descriptor, view[at : at + _MAX_READ], begin + at)
+                count = fill(descriptor, view[at : at + _MAX_READ], begin + at)
                 if not count:
                     raise self._cut(begin + at)
                 at += count
@@ -199,7 +199,7 @@ class RandomFile:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _fill(descriptor: int, view: memoryview, begin: int) -> int:
+def fill(descriptor: int, view: memoryview, begin: int) -> int:
     """Reads into a buffer as far as the system goes at once; gives how many bytes it was."""
     if hasattr(os, "preadv"):
         return os.preadv(descriptor, [view], begin)
