@@ -60,7 +60,7 @@ def save(
     if listing.shards or _is_other_format(listing, path):
         return _save_converted(edited, path, over=over, progress=progress)
     own = listing.target
-    file = edited.source.files().get(os.path.realpath(own)) or RandomFile(own)
+    file = edited.source.files().get(os.path.realpath(own)) or _looked_at(own)
     job = _job(edited, file, path, _replaced(path, file, over=over))
     return _written([job], [file], progress, [])
 
@@ -97,6 +97,13 @@ def _replaced(path: str, file: RandomFile | None, *, over: bool) -> Identity | N
 
 def _same(one: str, other: str) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _looked_at(path: str) -> RandomFile:
+    """A file that no tensor lies in, as it is now; opened again where it is read."""
+    file = RandomFile(path)
+    file.close()
+    return file
 
 
 def _patches(edited: Edited, file: RandomFile) -> list[Patch]:
@@ -154,28 +161,27 @@ def _save_directory(
     known = source.files()
     target = listing.target
     home = target if os.path.isdir(target) else os.path.dirname(target) or "."  # noqa: PTH112, PTH120
-    shards = [known.get(os.path.realpath(shard)) or RandomFile(shard) for shard in source.paths()]
+    shards = [known.get(os.path.realpath(shard)) or _looked_at(shard) for shard in source.paths()]
     if over and _same(path, home):
         changed = [file for file in shards if _patches(edited, file)]
         if not changed:
             raise SavingError("nothing was changed: there is nothing to save over", where=path)
         jobs = [_job(edited, file, file.path, _replaced(file.path, file, over=True)) for file in changed]
         return _written(jobs, changed, progress, [])
-    made = False
-    if not os.path.isdir(path):  # noqa: PTH112
-        try:
-            os.makedirs(path)  # noqa: PTH103
-        except OSError as error:
-            raise SavingError(f"the directory cannot be made: {error.strerror}", where=path) from None
-        made = True
     indices = [name for name in _names(home) if name.endswith(".index.json")]
-    files = [*shards, *(RandomFile(os.path.join(home, name)) for name in indices)]  # noqa: PTH118
+    files = [*shards, *(_looked_at(os.path.join(home, name)) for name in indices)]  # noqa: PTH118
     jobs = []
     for file in files:
         out = os.path.join(path, os.path.relpath(file.path, home))  # noqa: PTH118
         jobs.append(_job(edited, file, out, _replaced(out, None, over=over)))
     left = [name for name in _names(home) if not any(_same(os.path.join(home, name), f.path) for f in files)]  # noqa: PTH118
     notes = [f"not copied: {_some(left)}"] if left else []
+    made = not os.path.isdir(path)  # noqa: PTH112
+    if made:
+        try:
+            os.makedirs(path)  # noqa: PTH103
+        except OSError as error:
+            raise SavingError(f"the directory cannot be made: {error.strerror}", where=path) from None
     try:
         return _written(jobs, files, progress, notes)
     except BaseException:

@@ -226,23 +226,30 @@ def _created(target: str, mode: int) -> tuple[int, str]:
             fd = os.open(path, flags, mode)
         except FileExistsError:
             continue
-        kept = False
         try:
-            # Between the making and the lock another process may take it for a leftover.
-            if _lock(fd) is not False:
-                os.lstat(path)
-                kept = True
-                return fd, path
-            os.unlink(path)
-        except FileNotFoundError:
-            continue
+            held = _held(fd, path)
         except BaseException:
-            os.unlink(path)
-            raise
-        finally:
-            if not kept:
+            try:
+                os.unlink(path)
+            finally:
                 os.close(fd)
+            raise
+        if held:
+            return fd, path
+        os.close(fd)
     raise FileExistsError(errno.EEXIST, "no name is free for a temporary file")
+
+
+def _held(fd: int, path: str) -> bool:
+    """Locks a new file; False where another process took it for a leftover before."""
+    try:
+        if _lock(fd) is False:
+            os.unlink(path)
+            return False
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _lock(fd: int) -> bool | None:
