@@ -44,7 +44,6 @@ DTYPE_NAMES: dict[str, str] = {
     "BOOL": "bool",
     "C64": "complex64",
 }
-# 2.0 and True are equal to integers, and are no sizes.
 # Types of the format that PyTorch has no dtype for; listed, their values not decoded.
 OTHER_BITS = {"F6_E2M3": 6, "F6_E3M2": 6}
 
@@ -133,13 +132,11 @@ def parse_strict(
         return float(text)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    raise FormatError(f"the JSON has the key {safe_text(key)!r} twice", where=path)
-                seen.add(key)
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise FormatError(f"the JSON has the key {safe_text(key)!r} twice", where=path)
+            found[key] = value
         return found
 
     try:
