@@ -7,7 +7,7 @@ import os
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from paramtui.checkpoints.files import RandomFile
+from paramtui.checkpoints.files import RandomFile, os_error_text
 from paramtui.checkpoints.splicing import Patch, spliced
 from paramtui.checkpoints.temporary import identity_from, identity_of
 from paramtui.checkpoints.writing import FileJob, write_files
@@ -181,7 +181,7 @@ def _save_directory(
         try:
             os.makedirs(path)  # noqa: PTH103
         except OSError as error:
-            raise SavingError(f"the directory cannot be made: {error.strerror}", where=path) from None
+            raise SavingError(f"the directory cannot be made: {os_error_text(error)}", where=path) from None
     try:
         return _written(jobs, files, progress, notes)
     except BaseException:
@@ -194,8 +194,10 @@ def _save_directory(
 def _names(folder: str) -> list[str]:
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name[0] != ".")
-    except OSError:
-        return []
+    except OSError as error:
+        raise SavingError(
+            f"could not be looked at: {os_error_text(error)}", where=folder, hint="nothing was saved"
+        ) from None
 
 
 def _some(names: Sequence[str]) -> str:
