@@ -88,11 +88,25 @@ def _is_other_format(listing: Listing, path: str) -> bool:
 
 def _replaced(path: str, file: RandomFile | None, *, over: bool) -> Identity | None:
     """Which file may be replaced: the opened one as it was then, another as it is now; None for none."""
-    if not over or not os.path.lexists(path):
+    if not over:
         return None
     if file is not None and _same(path, file.path):
         return file.saved_as or identity_from(file.status)
-    return identity_of(path)
+    return there_now(path)
+
+
+def there_now(path: str) -> Identity | None:
+    """What lies at a path and is to be replaced, as it is now; None for nothing.
+
+    Raises:
+        SavingError: It cannot be looked at.
+    """
+    try:
+        return identity_of(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SavingError(os_error_text(error), where=path, hint="nothing was changed") from None
 
 
 def _same(one: str, other: str) -> bool:
