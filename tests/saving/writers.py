@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,8 +22,11 @@ from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.checkpoints.saving import Edited, save
 from paramtui.checkpoints.splicing import Patch, spliced
 from paramtui.checkpoints.writing import FileJob, identity_of, write_files
-from paramtui.core.overlay import Overlay, State
+from paramtui.core.overlay import Overlay
 from paramtui.models.saving import save_model
+
+if TYPE_CHECKING:
+    from paramtui.core.overlay import State
 
 NUMBER = 7.0
 """What the first number of each edited tensor becomes."""

@@ -212,3 +212,37 @@ def test_what_no_part_asks_for_is_not_among_the_segments(tmp_path: Path) -> None
         (396, 400, 1, 150),
     ]
     assert struct.unpack("<f", (tmp_path / "m.pt").read_bytes()[place.begin + 4 :][:4]) == (1.0,)
+
+
+async def test_a_small_tensor_is_counted_here_and_a_large_one_that_was_cut_is_an_error(
+    tmp_path: Path,
+) -> None:
+    tensors = {"a": torch.randn(300), "b": torch.randn(LARGE)}
+    save_file(tensors, tmp_path / "m.safetensors")
+    source = open_checkpoint(str(tmp_path / "m.safetensors"))
+    check_against_torch((await source.measure(source.listing.names.index("a"))).statistics, tensors["a"])
+    crew = CutAfter(tmp_path / "m.safetensors", first=True)
+    source.close()
+    source = open_checkpoint(str(tmp_path / "m.safetensors"))
+    place = source.listing.names.index("b")
+    with pytest.raises(ValuesError, match="while it was read"):
+        source.scanner(crew=crew).measure(
+            place, source, {}, exact=False, sample=0, progress=None, stop=Stop()
+        )
+    source.close()
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_what_comes_of_other_parts_does_not_count_once_one_has_failed(tmp_path: Path) -> None:
+    save_file({"w": torch.randn(LARGE)}, tmp_path / "m.safetensors")
+    source = open_checkpoint(str(tmp_path / "m.safetensors"))
+    found: list[object] = []
+    works = list(source.scanner()._parts(0, {}, found.append, levels=False, most=1 << 16))
+    assert len(works) > 2
+    works[0].answered({"results": [{"problem": "there is not enough memory"}]}, b"")
+    for work in works[1:]:
+        assert not found
+        work.answered({"results": [{"sums": [], "size": 4}]}, b"")
+    (error,) = found
+    assert isinstance(error, ValuesError)
+    assert str(error) == "there is not enough memory"
