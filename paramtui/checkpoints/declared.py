@@ -244,19 +244,18 @@ class _Places:
         if here is not None and there is not None:
             if not _is_alias(listing, here, there):
                 return
-            problem = f"{says}, but it is the same memory as {_shown(listing, there)}"
-        elif output in self._declared and self._declared[output] == there:
-            problem = f"{says}, but {HEADER} says that it is {_shown(listing, there)}"
-        elif other in self._declared and self._declared[other] == here:
-            problem = f"{says}, but {HEADER} says that {safe_text(self._name(other))} is the same tensor"
-        elif here is None and there is not None and self._is_absent(output):
-            problem = f"{says}, but the file has none"
+            tensor, problem = there, f"{says}, but it is the same memory as {_shown(listing, there)}"
+        elif there is not None and self._declared.get(output) == there:
+            tensor, problem = there, f"{says}, but {HEADER} says that it is {_shown(listing, there)}"
+        elif here is not None and self._declared.get(other) == here:
+            name = safe_text(self._name(other))
+            tensor, problem = here, f"{says}, but {HEADER} says that {name} is the same tensor"
+        elif there is not None and self._is_absent(output):
+            tensor, problem = there, f"{says}, but the file has none"
         else:
             return
-        tensor = here if there is None else there
-        if tensor is not None:
-            listing.declared.append(Declared(tensor, (), (), "config.json", problem))
-            yield problem
+        listing.declared.append(Declared(tensor, (), (), "config.json", problem))
+        yield problem
 
     def _name(self, key: str) -> str:
         above = self._listing.node_name(self._holder)

@@ -76,7 +76,11 @@ def lay_out(listing: Listing, tensors: Sequence[int]) -> Layout:
     work = [_place(places[geometry.location], geometry) for geometry in geometries]
     for tensor, placed in zip(tensors, work, strict=True):
         if placed.begin % ITEMSIZE[placed.dtype]:
-            raise EditError(f"{safe_text(listing.names[tensor])} does not begin at a whole element")
+            raise EditError(
+                "cannot be changed together with what shares its memory: their elements begin at odd places",
+                where=safe_text(listing.names[tensor]),
+                hint="change one of them at a time",
+            )
     return Layout(tuple(regions), tuple(work), position)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -35,14 +36,12 @@ class RandomFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._identity: tuple[int, int, int, int] | None = None
         self._pinned = False
         self.saved_as: Identity | None = None
-        self._fd = self._open()
-        self.status = os.fstat(self._fd)
+        self._fd, self.status = self._opened()
         self.nbytes = self.status.st_size
 
-    def _open(self) -> int:
+    def _opened(self) -> tuple[int, os.stat_result]:
         try:
             # A FIFO or device must not block the open.
             fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -51,16 +50,19 @@ class RandomFile:
         try:
             status = os.fstat(fd)
         except OSError as error:
-            os.close(fd)
+            _let_go(fd)
             raise TargetError(os_error_text(error), where=self.path) from None
         if not stat.S_ISREG(status.st_mode):
-            os.close(fd)
+            _let_go(fd)
             raise TargetError(f"is {kind_of(status.st_mode)}, not a regular file", where=self.path)
-        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if self._identity not in (None, identity):
-            os.close(fd)
+        return fd, status
+
+    def _open(self) -> int:
+        """Opens it once more."""
+        fd, status = self._opened()
+        if _known(status) != _known(self.status):
+            _let_go(fd)
             raise ValuesError(CHANGED, where=self.path, hint="open it again")
-        self._identity = identity
         return fd
 
     @property
@@ -83,13 +85,10 @@ class RandomFile:
         except OSError as error:
             return "is gone" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "cannot be reached"
         was = self.saved_as
-        if was is None:
-            known = self.status.st_dev, self.status.st_ino, *self.stamp
-        else:
-            known = was.device, was.inode, was.nbytes, was.mtime_ns
-        if (found.st_dev, found.st_ino) != known[:2]:
+        known = _known(self.status) if was is None else (was.device, was.inode, was.nbytes, was.mtime_ns)
+        if _known(found)[:2] != known[:2]:
             return "was replaced"
-        return "has changed" if (found.st_size, found.st_mtime_ns) != known[2:] else ""
+        return "has changed" if _known(found) != known else ""
 
     def pin(self) -> None:
         """Keeps the file open from now on, to go on reading it when another takes its place.
@@ -104,8 +103,13 @@ class RandomFile:
     def close(self) -> None:
         """Closes the descriptor, unless it is pinned; later reads open the file for themselves."""
         if self._fd >= 0 and not self._pinned:
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            _let_go(fd)
+
+    def release(self) -> None:
+        """Closes it even if it is pinned."""
+        self._pinned = False
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +150,7 @@ class RandomFile:
             raise ValuesError(os_error_text(error), where=f"{self.path}, byte {begin:,}") from None
         finally:
             if fd != descriptor:
-                os.close(fd)
+                _let_go(fd)
 
     def read_into(self, begin: int, buffer: bytearray | memoryview, descriptor: int) -> None:
         """As `read`, as many bytes as the buffer has, into it.
@@ -165,7 +169,7 @@ class RandomFile:
         at = 0
         try:
             while at < nbytes:
-                count = _fill(descriptor, view[at : at + _MAX_READ], begin + at)
+                count = fill(descriptor, view[at : at + _MAX_READ], begin + at)
                 if not count:
                     raise self._cut(begin + at)
                 at += count
@@ -199,7 +203,18 @@ class RandomFile:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _fill(descriptor: int, view: memoryview, begin: int) -> int:
+def _known(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What tells whether a file is still the one that was opened."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _let_go(fd: int) -> None:
+    """Closes what was only read: what the system says of that changes nothing."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
+def fill(descriptor: int, view: memoryview, begin: int) -> int:
     """Reads into a buffer as far as the system goes at once; gives how many bytes it was."""
     if hasattr(os, "preadv"):
         return os.preadv(descriptor, [view], begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 from paramtui.core.background import in_thread
@@ -31,12 +32,12 @@ class Measuring(NamedTuple):
     state: State
 
 
-class MeasuringMixin:
+class MeasuringMixin(ABC):
     """A `Measurable` of what `measuring` gives."""
 
+    @abstractmethod
     def measuring(self) -> Measuring:
         """What measures, and what there is now."""
-        raise NotImplementedError
 
     async def measure(
         self,

@@ -134,13 +134,11 @@ def parse_strict(
         return float(text)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    raise FormatError(f"the JSON has the key {safe_text(key)!r} twice", where=path)
-                seen.add(key)
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise FormatError(f"the JSON has the key {safe_text(key)!r} twice", where=path)
+            found[key] = value
         return found
 
     try:

@@ -138,12 +138,6 @@ class _Runs:
     def read(self, location: int, begin: int, nbytes: int) -> bytes:
         return self._storages[location].read(begin, nbytes)
 
-    def big_endian(self, location: int) -> bool:  # noqa: ARG002
-        return False
-
-    def nbytes(self, location: int) -> int:
-        return self._storages[location].nbytes
-
 
 def _row_major(entry: StateEntry, storages: Sequence[StateStorage]) -> Iterator[bytes | memoryview]:
     """The elements of a tensor in row-major order, a few MiB at a time."""
@@ -179,10 +173,12 @@ def _row_major(entry: StateEntry, storages: Sequence[StateStorage]) -> Iterator[
 
 
 def _outer(entry: StateEntry) -> tuple[int, int]:
-    """Number of leading dimensions that scatter the elements, and elements of one piece behind them."""
-    run = 1
-    for dim in range(len(entry.shape) - 1, -1, -1):
-        if entry.shape[dim] != 1 and entry.stride[dim] != run:
-            return dim + 1, run
-        run *= entry.shape[dim]
-    return 0, run
+    """Number of leading dimensions that scatter the elements, and elements of one piece behind them.
+
+    The tensor is not in row-major order: some dimension scatters.
+    """
+    outer, run = len(entry.shape), 1
+    while entry.shape[outer - 1] == 1 or entry.stride[outer - 1] == run:
+        outer -= 1
+        run *= entry.shape[outer]
+    return outer, run

@@ -7,7 +7,7 @@ import os
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from paramtui.checkpoints.files import RandomFile
+from paramtui.checkpoints.files import RandomFile, os_error_text
 from paramtui.checkpoints.splicing import Patch, spliced
 from paramtui.checkpoints.temporary import identity_from, identity_of
 from paramtui.checkpoints.writing import FileJob, write_files
@@ -60,7 +60,7 @@ def save(
     if listing.shards or _is_other_format(listing, path):
         return _save_converted(edited, path, over=over, progress=progress)
     own = listing.target
-    file = edited.source.files().get(os.path.realpath(own)) or RandomFile(own)
+    file = edited.source.files().get(os.path.realpath(own)) or _looked_at(own)
     job = _job(edited, file, path, _replaced(path, file, over=over))
     return _written([job], [file], progress, [])
 
@@ -88,15 +88,36 @@ def _is_other_format(listing: Listing, path: str) -> bool:
 
 def _replaced(path: str, file: RandomFile | None, *, over: bool) -> Identity | None:
     """Which file may be replaced: the opened one as it was then, another as it is now; None for none."""
-    if not over or not os.path.lexists(path):
+    if not over:
         return None
     if file is not None and _same(path, file.path):
         return file.saved_as or identity_from(file.status)
-    return identity_of(path)
+    return there_now(path)
+
+
+def there_now(path: str) -> Identity | None:
+    """What lies at a path and is to be replaced, as it is now; None for nothing.
+
+    Raises:
+        SavingError: It cannot be looked at.
+    """
+    try:
+        return identity_of(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SavingError(os_error_text(error), where=path, hint="nothing was changed") from None
 
 
 def _same(one: str, other: str) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _looked_at(path: str) -> RandomFile:
+    """A file that no tensor lies in, as it is now; opened again where it is read."""
+    file = RandomFile(path)
+    file.close()
+    return file
 
 
 def _patches(edited: Edited, file: RandomFile) -> list[Patch]:
@@ -154,28 +175,27 @@ def _save_directory(
     known = source.files()
     target = listing.target
     home = target if os.path.isdir(target) else os.path.dirname(target) or "."  # noqa: PTH112, PTH120
-    shards = [known.get(os.path.realpath(shard)) or RandomFile(shard) for shard in source.paths()]
+    shards = [known.get(os.path.realpath(shard)) or _looked_at(shard) for shard in source.paths()]
     if over and _same(path, home):
         changed = [file for file in shards if _patches(edited, file)]
         if not changed:
             raise SavingError("nothing was changed: there is nothing to save over", where=path)
         jobs = [_job(edited, file, file.path, _replaced(file.path, file, over=True)) for file in changed]
         return _written(jobs, changed, progress, [])
-    made = False
-    if not os.path.isdir(path):  # noqa: PTH112
-        try:
-            os.makedirs(path)  # noqa: PTH103
-        except OSError as error:
-            raise SavingError(f"the directory cannot be made: {error.strerror}", where=path) from None
-        made = True
     indices = [name for name in _names(home) if name.endswith(".index.json")]
-    files = [*shards, *(RandomFile(os.path.join(home, name)) for name in indices)]  # noqa: PTH118
+    files = [*shards, *(_looked_at(os.path.join(home, name)) for name in indices)]  # noqa: PTH118
     jobs = []
     for file in files:
         out = os.path.join(path, os.path.relpath(file.path, home))  # noqa: PTH118
         jobs.append(_job(edited, file, out, _replaced(out, None, over=over)))
     left = [name for name in _names(home) if not any(_same(os.path.join(home, name), f.path) for f in files)]  # noqa: PTH118
     notes = [f"not copied: {_some(left)}"] if left else []
+    made = not os.path.isdir(path)  # noqa: PTH112
+    if made:
+        try:
+            os.makedirs(path)  # noqa: PTH103
+        except OSError as error:
+            raise SavingError(f"the directory cannot be made: {os_error_text(error)}", where=path) from None
     try:
         return _written(jobs, files, progress, notes)
     except BaseException:
@@ -188,8 +208,10 @@ def _save_directory(
 def _names(folder: str) -> list[str]:
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name[0] != ".")
-    except OSError:
-        return []
+    except OSError as error:
+        raise SavingError(
+            f"could not be looked at: {os_error_text(error)}", where=folder, hint="nothing was saved"
+        ) from None
 
 
 def _some(names: Sequence[str]) -> str:

@@ -220,7 +220,7 @@ class Crew:
             self._busy -= 1
             if process is None:
                 return
-            if broken or self._closed or len(self._idle) > cores():
+            if broken or self._closed or len(self._idle) >= cores():
                 process.close()
                 return
             self._idle.append(process)

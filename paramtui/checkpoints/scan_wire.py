@@ -51,16 +51,13 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], bytes, list[int]
     try:
         room = socket.CMSG_SPACE(MAX_FILES * files.itemsize)
         head, rights, _, _ = connection.recvmsg(_HEAD.size, room)
-        for level, kind, content in rights:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                files.frombytes(content[: len(content) - len(content) % files.itemsize])
-        head += _exactly(connection, _HEAD.size - len(head)) if head else b""
-        if len(head) < _HEAD.size:
-            raise WireEndedError
+        for _, _, content in rights:  # nothing but files comes beside the bytes
+            files.frombytes(content[: len(content) - len(content) % files.itemsize])
+        head += _exactly(connection, _HEAD.size - len(head))
         text, data = _HEAD.unpack(head)
         message = json.loads(_exactly(connection, text))
         return message, _exactly(connection, data), files.tolist()
-    except OSError:
+    except (OSError, WireEndedError):
         for file in files:
             os.close(file)
         raise WireEndedError from None

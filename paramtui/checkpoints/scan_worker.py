@@ -9,7 +9,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from paramtui.checkpoints.files import os_error_text, stamp_of
+from paramtui.checkpoints.files import fill, os_error_text, stamp_of
 from paramtui.checkpoints.scan_wire import WireEndedError, receive, send
 from paramtui.core.finer import bounds_of, finer
 from paramtui.core.levels import levels_bytes
@@ -111,11 +111,9 @@ class _Worker:
         """Tells how far it is; ends the work when that is wished, or when nobody is there any more."""
         self._done += nbytes
         if select.select([self._connection], [], [], 0)[0]:
-            message, _, files = receive(self._connection)
-            for file in files:
-                os.close(file)
-            if "stop" in message:
-                raise _StoppedError
+            # Nothing else is said to one that works.
+            receive(self._connection)
+            raise _StoppedError
         now = time.monotonic()
         if now - self._told > PAUSE:
             self._told = now
@@ -133,12 +131,7 @@ def _fill(file: int, position: int, view: memoryview) -> None:
     at = 0
     try:
         while at < len(view):
-            if hasattr(os, "preadv"):
-                got = os.preadv(file, [view[at:]], position + at)
-            else:
-                part = os.pread(file, len(view) - at, position + at)
-                got = len(part)
-                view[at : at + got] = part
+            got = fill(file, view[at:], position + at)
             if not got:
                 raise ValuesError(
                     f"was cut while it was read: byte {position + at:,} is gone", hint="open it again"

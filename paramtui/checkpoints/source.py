@@ -146,9 +146,11 @@ class CheckpointSource(MeasuringMixin):
         return Measuring(self.scanner(), self, {})
 
     def close(self) -> None:
-        """Ends the processes that measure."""
+        """Ends the processes that measure, and closes files that were saved over."""
         if self._scanner is not None:
             self._scanner.close()
+        for file in self.files().values():
+            file.release()
 
     def outdated(self) -> str:
         """Which of its files is not what was opened any more, and what became of it; empty for none.

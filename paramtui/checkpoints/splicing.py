@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from paramtui.checkpoints.files import os_error_text
 from paramtui.checkpoints.temporary import Identity, identity_of
 from paramtui.checkpoints.writing import PIECE
 from paramtui.checkpoints.zip_checksums import Checksum, changed_records
@@ -91,8 +92,10 @@ def spliced(
 def _identity(file: RandomFile) -> Identity:
     try:
         return identity_of(file.path)
-    except OSError:
+    except FileNotFoundError:
         raise ValuesError("is not there any more", where=file.path) from None
+    except OSError as error:
+        raise ValuesError(os_error_text(error), where=file.path) from None
 
 
 def _pieces(begin: int, end: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ left behind by a process that ended in the middle.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -20,7 +21,7 @@ from paramtui.core.text import bytes_text
 from paramtui.errors import SavingError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 _NAME: Final = re.compile(r"\.(.*)\.paramtui-[0-9a-f]{16}\.tmp", re.DOTALL)
 # Most file systems take names of at most 255 bytes; what is around the target's name takes 32.
@@ -183,14 +184,7 @@ class Temporary:
 
     def discard(self) -> bool:
         """Removes and closes it; returns whether nothing is left at its place."""
-        if not self.gone:
-            try:
-                os.unlink(self.path)
-                self.gone = True
-            except FileNotFoundError:
-                self.gone = True
-            except OSError:
-                pass
+        self.gone = self.gone or _removed(self.path)
         self.close()
         return self.gone
 
@@ -198,10 +192,29 @@ class Temporary:
         """Closes it, which lets go of the lock."""
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
-            try:
-                os.close(fd)
-            except OSError:
-                return  # its bytes are on the disk since `sync`, or nobody wants them
+            _close(fd)
+
+
+def _close(fd: int) -> None:
+    """Closes a temporary file: its bytes are on the disk since `sync`, or nobody wants them."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
+def _removed(path: str) -> bool:
+    """Removes a file; whether nothing is left at its place."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def remains(paths: Sequence[str]) -> str:
+    """What to do about temporary files that could not be removed."""
+    return f"remove what is left of the attempt: {', '.join(paths)}"
 
 
 def _is_placeholder(fd: int, path: str) -> bool:
@@ -226,23 +239,34 @@ def _created(target: str, mode: int) -> tuple[int, str]:
             fd = os.open(path, flags, mode)
         except FileExistsError:
             continue
-        kept = False
         try:
-            # Between the making and the lock another process may take it for a leftover.
-            if _lock(fd) is not False:
-                os.lstat(path)
-                kept = True
-                return fd, path
-            os.unlink(path)
-        except FileNotFoundError:
-            continue
-        except BaseException:
-            os.unlink(path)
+            held = _held(fd, path)
+        except BaseException as error:
+            left = not _removed(path)
+            _close(fd)
+            if left and isinstance(error, OSError):
+                raise SavingError(
+                    f"no file can be made here: {os_error_text(error)}",
+                    where=folder,
+                    hint=f"nothing was changed; {remains([path])}",
+                ) from None
             raise
-        finally:
-            if not kept:
-                os.close(fd)
+        if held:
+            return fd, path
+        _close(fd)
     raise FileExistsError(errno.EEXIST, "no name is free for a temporary file")
+
+
+def _held(fd: int, path: str) -> bool:
+    """Locks a new file; False where another process took it for a leftover before."""
+    try:
+        if _lock(fd) is False:
+            os.unlink(path)
+            return False
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _lock(fd: int) -> bool | None:

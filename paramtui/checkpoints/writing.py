@@ -25,6 +25,7 @@ from paramtui.checkpoints.temporary import (
     is_full,
     leftovers,
     no_room,
+    remains,
     remove_leftover,
 )
 from paramtui.errors import ParamtuiError, SavingError
@@ -228,10 +229,14 @@ def write_files(jobs: Sequence[FileJob], progress: Callable[[int, int], None] | 
     except BaseException as error:
         left = [temporary.path for temporary in temporaries if not temporary.discard()]
         if left and isinstance(error, ParamtuiError):
-            remains = f"remove what is left of the attempt: {', '.join(left)}"
-            error.hint = f"{error.hint}; {remains}" if error.hint else remains
+            error.hint = f"{error.hint}; {remains(left)}" if error.hint else remains(left)
         raise
-    return _finished(plans, temporaries, notes)
+    try:
+        return _finished(plans, temporaries, notes)
+    except BaseException:
+        for temporary in temporaries:
+            temporary.discard()
+        raise
 
 
 def _plan(job: FileJob) -> _Plan:

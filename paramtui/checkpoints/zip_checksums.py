@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.zip_directory import STORED, ZipDirectory
 from paramtui.core.text import safe_text
-from paramtui.errors import FormatError, ValuesError
+from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.files import RandomFile
 
 _ENTRY: Final = struct.Struct("<4s6H3L5H2L")
-_END: Final = struct.Struct("<4s4H2LH")
-_LOCATOR: Final = struct.Struct("<4sLQL")
 _POLYNOMIAL: Final = 0xEDB88320  # of CRC-32, the lowest power in the highest bit
 
 
@@ -133,23 +131,12 @@ def _content_end(directory: ZipDirectory, index: int) -> int:
 
 def _entries(directory: ZipDirectory) -> list[tuple[int, int, int]]:
     """Byte where each record's entry of the directory starts, its flags, and its checksum."""
-    file = directory.file
-    tail_begin = max(0, file.nbytes - (1 << 16) - _END.size)
-    tail = file.read(tail_begin, file.nbytes - tail_begin)
-    at = tail.rfind(b"PK\x05\x06")
-    length, begin = _END.unpack_from(tail, at)[5:7]
-    locator = tail_begin + at - _LOCATOR.size
-    if locator >= 0 and file.read(locator, 4) == b"PK\x06\x07":
-        end64 = _LOCATOR.unpack(file.read(locator, _LOCATOR.size))[2] + directory.prefix
-        length, begin = struct.unpack("<QQ", file.read(end64 + 40, 16))
-    begin += directory.prefix
-    raw = file.read(begin, length)
+    begin, length = directory.place
+    raw = directory.file.read(begin, length)
     out: list[tuple[int, int, int]] = []
     pos = 0
     for _ in directory.names:
-        fields = _ENTRY.unpack_from(raw, pos) if pos + _ENTRY.size <= len(raw) else (b"",)
-        if fields[0] != b"PK\x01\x02":
-            raise FormatError("its directory cannot be found a second time", where=file.path)
+        fields = _ENTRY.unpack_from(raw, pos)
         out.append((begin + pos, fields[3], fields[7]))
         pos += _ENTRY.size + sum(fields[10:13])
     return out

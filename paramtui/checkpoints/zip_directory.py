@@ -40,6 +40,7 @@ class ZipDirectory:
         method: `STORED`, `DEFLATED`, or another number.
         header: Byte of each record's local header.
         prefix: Bytes before the archive proper.
+        place: First byte of the directory in the file, and its length.
     """
 
     def __init__(self, file: RandomFile) -> None:
@@ -51,6 +52,7 @@ class ZipDirectory:
         self.method: list[int] = []
         self.header: list[int] = []
         self.prefix = 0
+        self.place = 0, 0
         self._begins: dict[int, int] = {}
         self._inflated: tuple[int, bytes] | None = None
         self._read_directory()
@@ -84,8 +86,8 @@ class ZipDirectory:
             raise self._fail(
                 f"its directory of {length:,} bytes at byte {begin:,} does not fit before byte {end_begin:,}"
             )
-        directory = file.read(begin + self.prefix, length)
-        self._parse(directory, count)
+        self.place = begin + self.prefix, length
+        self._parse(file.read(*self.place), count)
 
     def _read_end64(self, locator: int) -> tuple[int, int, int, int]:
         """Place of the zip64 end record, count of records, length and place of the directory."""

@@ -172,8 +172,10 @@ class Journal:
     def close(self, *, keep: bool) -> None:
         """Ends it; deletes the file unless its changes are to be offered again."""
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            # Each line was confirmed by the disk when it was written.
+            with contextlib.suppress(OSError):
+                os.close(fd)
         for path in self._adopted if keep else [*self._adopted, self._path]:
             if path:
                 discard(path)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 
-class ByteRuns(Protocol):
+class ReadableRuns(Protocol):
     """Runs of bytes by location, as `Listing.locations` numbers them."""
 
     def read(self, location: int, begin: int, nbytes: int) -> bytes:
         """Exactly `nbytes` bytes from byte `begin` of a run, or a `ValuesError`."""
+
+
+class ByteRuns(ReadableRuns, Protocol):
+    """Runs with what is known of them."""
 
     def big_endian(self, location: int) -> bool:
         """Whether numbers in this run have their most significant byte first."""

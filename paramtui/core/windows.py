@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from paramtui.core.listing import Listing
-    from paramtui.core.runs import ByteRuns
+    from paramtui.core.runs import ByteRuns, ReadableRuns
 
 # Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.
 MAX_CELLS = 1 << 24
@@ -109,7 +109,7 @@ def cell_starts(stride: Sequence[int], picks: Sequence[Sequence[int]]) -> tuple[
 
 
 def gather(
-    runs: ByteRuns, location: int, begins: npt.NDArray[np.int64], length: int
+    runs: ReadableRuns, location: int, begins: npt.NDArray[np.int64], length: int
 ) -> npt.NDArray[np.uint8]:
     """Pieces of `length` bytes, one row each, fetched with few reads.
 

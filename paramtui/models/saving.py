@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from paramtui.checkpoints.safetensors_writing import safetensors_file_job
-from paramtui.checkpoints.saving import check_suffix
+from paramtui.checkpoints.saving import check_suffix, there_now
 from paramtui.checkpoints.state_dict import StateEntry, StateStorage
-from paramtui.checkpoints.temporary import identity_of
 from paramtui.checkpoints.torch_zip_writing import torch_file_job
 from paramtui.checkpoints.writing import write_files
 from paramtui.core.source import Saved
@@ -54,7 +52,7 @@ def _saved(model: nn.Module, path: str, *, over: bool, progress: Callable[[int, 
     except RunStoppedError:
         raise SavingStoppedError("stopped: nothing was saved") from None
     entries, storages = _entries(state, path)
-    replaces = identity_of(path) if over and os.path.lexists(path) else None
+    replaces = there_now(path) if over else None
     notes: list[str] = []
     if path.endswith(".safetensors"):
         job, notes = safetensors_file_job(

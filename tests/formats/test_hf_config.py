@@ -361,3 +361,21 @@ def test_numbers_that_are_no_json_stand_in_real_configurations(tmp_path: Path) -
     (tmp_path / CONFIG).write_bytes(b"{" + GOOD + limits)
     listing = opened(tmp_path / "model.safetensors").listing
     assert ghosts(listing) == {"lm_head.weight": "model.embed_tokens.weight"}
+
+
+def test_an_embedding_that_the_header_makes_the_head_contradicts_a_configuration(tmp_path: Path) -> None:
+    state = language_model(head=False)
+    embedding = state.pop("model.embed_tokens.weight")
+    save_file(
+        {"lm_head.weight": embedding, **state},
+        tmp_path / "model.safetensors",
+        metadata={"model.embed_tokens.weight": "lm_head.weight"},
+    )
+    config(tmp_path, tie_word_embeddings=False)
+    listing = opened(tmp_path / "model.safetensors").listing
+    assert ghosts(listing) == {"model.embed_tokens.weight": "lm_head.weight"}
+    (problem,) = problems(listing)
+    assert problem == (
+        "config.json says that lm_head.weight is not tied, but the header says that"
+        " model.embed_tokens.weight is the same tensor"
+    )

@@ -1,24 +1,61 @@
-"""Kills a process that saves again and again, and looks at what it leaves.
-
-``python -m tests.saving.killing FOLDER COUNT SEED`` prints what it saw as JSON.
-"""
+"""Kills processes that save: at every call of the operating system, and at moments left to chance."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import signal
-import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paramtui.checkpoints.writing import FileJob, Sink, identity_of, leftovers, remove_leftover, write_files
+from tests.saving.faults import Fault, expected, injected, remove_left, state_of, whole_files
+
+if TYPE_CHECKING:
+    from tests.saving.writers import Maker
 
 NBYTES = 400_000
 LONGEST = 0.03  # seconds until a kill; one save takes about a third of it
+
+
+def kill_at_every_call(maker: Maker) -> Counter[str]:
+    """Kills a process before each call during a save that changes something, and in the middle of writes.
+
+    Every file is then the whole old or the whole new one. Of a set those that come first are new, so that an
+    index is never newer than what it names. What is left can be removed.
+
+    Returns:
+        What was seen; under ``kills`` how many there were.
+    """
+    wanted = expected(maker)
+    seen: Counter[str] = Counter()
+    while True:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name).resolve()
+            writer = maker(folder)
+            before = [state_of(path) for path in writer.paths]
+            fault = Fault(killed=seen["kills"] + 1)
+            child = os.fork()
+            if not child:
+                try:
+                    with injected(fault):
+                        writer.save()
+                finally:
+                    os._exit(0)
+            _, status = os.waitpid(child, 0)
+            writer.close()
+            new = whole_files(writer, before, wanted, seen, fault)
+            assert new == sorted(new, reverse=True)
+            seen["left and named"] += len(list(folder.rglob("*.tmp")))
+            remove_left(folder)
+            if not os.WIFSIGNALED(status):
+                assert all(new)
+                return seen
+        seen["kills"] += 1
 
 
 def content(version: int) -> bytes:
@@ -53,7 +90,7 @@ def save_for_ever(folder: Path, version: int, ready: int) -> None:
         write_files([_write(version)._replace(path=str(fresh))])
 
 
-def main(folder: Path, count: int, seed: int) -> None:
+def kill_by_chance(folder: Path, count: int, seed: int) -> Counter[str]:
     """Kills `count` times and counts what is found."""
     chance = random.Random(seed)
     seen: Counter[str] = Counter()
@@ -71,7 +108,7 @@ def main(folder: Path, count: int, seed: int) -> None:
         os.close(reached)
         for path in (folder / "over", folder / "fresh"):
             if path.exists():
-                seen["whole" if is_whole(path.read_bytes()) else "broken"] += 1
+                seen["whole" if is_whole(path.read_bytes()) else "torn"] += 1
         found = leftovers(str(folder), ["over", "fresh"])
         seen["killed in the middle"] += bool(found)
         for leftover in found:
@@ -79,8 +116,4 @@ def main(folder: Path, count: int, seed: int) -> None:
         seen["left after removal"] += len({path.name for path in folder.iterdir()} - {"over", "fresh"})
         seen["lost"] += not (folder / "over").exists()
         seen["kills"] += 1
-    print(json.dumps(seen))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    return seen

@@ -240,6 +240,89 @@ def test_a_source_that_changes_while_it_is_copied_is_refused(tmp_path: Path) -> 
     assert [found.name for found in tmp_path.iterdir()] == ["x.pt"]
 
 
+def test_a_source_whose_status_alone_changes_while_it_is_copied_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"old" * 100)
+    path.chmod(0o600)
+
+    def read(at: int, nbytes: int) -> bytes:
+        path.chmod(0o640)
+        return b"x" * nbytes
+
+    with RandomFile(str(path)) as file:
+        job = FileJob(str(tmp_path / "copy"), file.nbytes, spliced(file, [Patch(7, 4, read)]))
+        with pytest.raises(ValuesError, match="was changed while it was copied"):
+            write_files([job])
+    assert [found.name for found in tmp_path.iterdir()] == ["x.bin"]
+
+
+def test_a_source_that_is_gone_once_it_was_copied_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"old" * 100)
+
+    def read(at: int, nbytes: int) -> bytes:
+        path.unlink()
+        return b"x" * nbytes
+
+    with RandomFile(str(path)) as file:
+        job = FileJob(str(tmp_path / "copy"), file.nbytes, spliced(file, [Patch(296, 4, read)]))
+        with pytest.raises(ValuesError, match="is not there any more"):
+            write_files([job])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_change_that_gives_too_few_bytes_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"old" * 100)
+    with RandomFile(str(path)) as file:
+        patches = [Patch(7, 20, lambda at, nbytes: b"x" * (nbytes - 3))]
+        job = FileJob(str(tmp_path / "copy"), file.nbytes, spliced(file, patches))
+        with pytest.raises(ValuesError, match="the change at byte 7 gave 17 of 20 bytes"):
+            write_files([job])
+    assert [found.name for found in tmp_path.iterdir()] == ["x.bin"]
+
+
+def test_bytes_before_an_archive_move_all_its_places(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(tied(), path)
+    raw = path.read_bytes()
+    head = b"#!/bin/sh\n" * 100
+    locator = raw.rindex(b"PK\x06\x07")
+    (end64,) = struct.unpack_from("<Q", raw, locator + 8)
+    assert raw[end64 : end64 + 4] == b"PK\x06\x06"
+    # Once as it was written, and once with the place of the zip64 record put right.
+    right = raw[: locator + 8] + struct.pack("<Q", end64 + len(head)) + raw[locator + 16 :]
+    with zipfile.ZipFile(path) as archive:
+        begin = places(raw, archive)["x/data/0"][0]
+    for content in (raw, right):
+        path.write_bytes(b"PK\x03\x04" + head[4:] + content)
+        save_patched(path, [patch(len(head) + begin + 8, struct.pack("<f", 7))])
+        saved = path.read_bytes()
+        assert saved[: len(head)] == b"PK\x03\x04" + head[4:]
+        path.write_bytes(saved[len(head) : len(head) + locator] + raw[locator:])
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+        loaded = torch.load(path)
+        expected = torch.arange(3000.0)
+        expected[2] = 7
+        assert torch.equal(loaded["a"], expected)
+
+
+def test_a_checksum_that_was_wrong_behind_a_record_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(tied(), path)
+    raw = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        begin, end, entry = places(bytes(raw), archive)["x/data/0"]
+    assert raw[end : end + 4] == b"PK\x07\x08"
+    raw[end + 4 : end + 8] = b"odd!"
+    path.write_bytes(raw)
+    save_patched(path, [patch(begin, struct.pack("<f", 7))])
+    saved = path.read_bytes()
+    assert saved[end : end + 8] == b"PK\x07\x08odd!"
+    assert struct.unpack_from("<L", saved, entry + 16) == (zlib.crc32(saved[begin:end]),)
+
+
 @given(st.binary(max_size=60), st.binary(max_size=60), st.integers(0, 3000))
 def test_a_difference_of_checksums_behind_equal_bytes_is_that_of_whole_checksums(
     first: bytes, second: bytes, behind: int

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from paramtui.core.edits import edit_text
 from paramtui.core.file_names import free_name
+from paramtui.core.new_text import write_new
 from paramtui.core.text import safe_text
 from paramtui.errors import ParamtuiError
 from paramtui.tui.pages import counted
@@ -172,7 +173,7 @@ class ChangesScreen(Dialog[None]):
                 text = await editor.script()
             else:
                 text = await asyncio.to_thread(_journal, await self._desk.current_head(), changes)
-            await asyncio.to_thread(_write_new, path, text)
+            await asyncio.to_thread(write_new, path, text)
         except FileExistsError:
             self._say("there is a file already: write to another path")
             return
@@ -218,9 +219,3 @@ def _journal(head: Head, changes: list[Change]) -> str:
     from paramtui.core.journal import journal_json
 
     return journal_json(head, changes)
-
-
-def _write_new(path: str, text: str) -> None:
-    """Writes a file that must not be there yet."""
-    with open(path, "x", encoding="utf-8") as file:  # noqa: PTH123
-        file.write(text)

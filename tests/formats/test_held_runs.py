@@ -1,0 +1,62 @@
+"""The bytes of a checkpoint by way of descriptors that are held, against those of the file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from paramtui.checkpoints import copies
+from paramtui.checkpoints.copies import HeldRuns
+from paramtui.checkpoints.registry import open_checkpoint
+from paramtui.errors import ValuesError
+from tests.support import rewrite_zip
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_held_runs_are_those_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int
+) -> None:
+    # One record is kept at a time.
+    monkeypatch.setattr(copies, "MAX_KEPT", 2000)
+    held = {name: torch.arange(400.0) * number for number, name in enumerate("abc")}
+    torch.save(held, tmp_path / "plain.pt")
+    path = rewrite_zip(tmp_path / "plain.pt", tmp_path / "x.pt", lambda _, content: content, method=method)
+    source = open_checkpoint(str(path))
+    before = len(os.listdir("/dev/fd"))
+    with HeldRuns(source) as runs:
+        for name in "abcabba":
+            location = source.listing.location[source.listing.names.index(name)]
+            raw = held[name].numpy().tobytes()
+            assert runs.nbytes(location) == len(raw) == source.nbytes(location)
+            assert not runs.big_endian(location)
+            for begin, nbytes in ((0, len(raw)), (40, 12), (len(raw), 0)):
+                assert runs.read(location, begin, nbytes) == raw[begin : begin + nbytes]
+                buffer = bytearray(nbytes)
+                runs.read_into(location, begin, buffer)
+                assert buffer == raw[begin : begin + nbytes]
+            for begin, nbytes in ((-1, 2), (len(raw) - 1, 2)):
+                for each in (runs, source):
+                    with pytest.raises(ValuesError, match="lie outside the 1,600 bytes stored"):
+                        each.read(location, begin, nbytes)
+    assert len(os.listdir("/dev/fd")) == before
+
+
+async def test_what_a_checkpoint_names_is_told_off_the_loop_too(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "x.pt")
+    source = open_checkpoint(str(tmp_path / "x.pt"))
+    uses = await source.uses()
+    assert "torch._utils._rebuild_tensor_v2" in [use.name for use in uses.found]
+    assert uses == source.find_uses()
+    assert source.outdated() == ""
+
+
+async def test_a_checkpoint_has_no_gradients_to_measure(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2, 2)}, tmp_path / "x.pt")
+    source = open_checkpoint(str(tmp_path / "x.pt"))
+    for work in (source.measure(0, gradient=True), source.overview(0, 1, 1, gradient=True)):
+        with pytest.raises(ValuesError, match="a checkpoint stores no gradients"):
+            await work
