@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.rebuild import Rebuilder
 
 MAX_NESTED_PARTS: Final = 100_000
+MAX_NESTED_DIMS: Final = 128
 
 
 def quantized(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
@@ -131,6 +132,8 @@ def nested(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     table = parts["sizes"].geometry
     if len(table.shape) != 2 or table.dtype != "int64":
         raise MalformedError("its table of sizes is not a 2-d int64 tensor")
+    if table.shape[1] > MAX_NESTED_DIMS:
+        raise MalformedError(f"its components have {table.shape[1]:,} dimensions")
     odd = spec.odd()
     rows, columns = table.shape
     odd.options["numel"] = prod(parts["buffer"].geometry.shape)

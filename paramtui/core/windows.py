@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.
 MAX_CELLS = 1 << 24
+# NumPy has no arrays of zero elements whose other sizes multiply to more than its largest integer.
+MAX_EMPTY = 1 << 48
 # Pieces closer together than this are fetched by one read.
 MAX_GAP = 4096
 MAX_READ = 4 << 20
@@ -73,6 +75,8 @@ def read_cells(runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]
     if count > MAX_CELLS and (geometry.location < 0 or count * bits > 8 * runs.nbytes(geometry.location)):
         raise ValuesError(f"{count:,} cells are too many for one window", hint="ask for a slice")
     if count == 0:
+        if prod(length or 1 for length in lengths) > MAX_EMPTY:
+            raise ValuesError("it is empty, and too long in its other dimensions for an array")
         raw = np.zeros((*lengths, itemsize), np.uint8)
     elif bits < 8:
         return _packed(runs, geometry, picks, bits).reshape(lengths)

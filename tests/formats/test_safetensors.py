@@ -190,6 +190,8 @@ GOOD = entry("F32", [2], 0, 8)
         {"dtype": None, "shape": [2], "data_offsets": [8, 16]},
         {"dtype": "F4", "shape": [3], "data_offsets": [8, 10]},
         entry("F32", [2**40, 2**40], 8, 16),
+        entry("F32", [0, 2**63], 8, 8),
+        entry("F32", [2**63], 8, 16),
         5,
         [],
         None,
