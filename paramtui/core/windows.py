@@ -169,13 +169,15 @@ def _dequantize(
 
     scale = factors(quantizer.scales)
     zero = factors(quantizer.zero_points)
-    if quantizer.axis is None:
-        centred: npt.NDArray[Any] = stored.astype(np.int64) - zero.astype(np.int64)
-        return centred.astype(np.float32) * scale.astype(np.float32)
-    # torch's kernels for channels subtract in float32 and multiply in the type of the scales.
-    shifted: npt.NDArray[Any] = stored.astype(np.float32) - zero.astype(np.float32)
-    scaled: npt.NDArray[Any] = shifted * scale
-    return scaled.astype(np.float32)
+    # Scales can be too large for a float32, infinite or NaN, and so are the numbers then.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if quantizer.axis is None:
+            centred: npt.NDArray[Any] = stored.astype(np.int64) - zero.astype(np.int64)
+            return centred.astype(np.float32) * scale.astype(np.float32)
+        # torch's kernels for channels subtract in float32 and multiply in the type of the scales.
+        shifted: npt.NDArray[Any] = stored.astype(np.float32) - zero.astype(np.float32)
+        scaled: npt.NDArray[Any] = shifted * scale
+        return scaled.astype(np.float32)
 
 
 def _ragged(runs: ByteRuns, extra: Extra, picks: Sequence[Sequence[int]]) -> list[npt.NDArray[Any]]:

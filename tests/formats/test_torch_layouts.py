@@ -129,6 +129,21 @@ def test_quantised_rows_with_float_zero_points_are_those_of_dequantize(
     assert_same_numbers(checkpoint.read("w", "1:, 2::2"), expected[1:, 2::2])
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("scale", [1e300, float("inf"), float("nan"), 1e-300])
+def test_quantised_numbers_of_any_scale_are_those_of_dequantize_without_a_warning(
+    save: Save, scale: float
+) -> None:
+    stored = torch.tensor([0, 1, 200], dtype=torch.uint8)
+    scales = torch.tensor([scale, 1.0, scale], dtype=torch.float64)
+    zeros = torch.tensor([0, 3, 1])
+    one = torch._make_per_tensor_quantized_tensor(stored, scale, 1)
+    each = torch._make_per_channel_quantized_tensor(stored, scales, zeros, 0)
+    checkpoint = opened(save({"one": one, "each": each}))
+    assert_same_numbers(checkpoint.read("one"), numbers(one))
+    assert_same_numbers(checkpoint.read("each"), numbers(each))
+
+
 def test_components_of_a_strided_nested_tensor_are_those_of_unbind(save: Save) -> None:
     nested = torch.nested.nested_tensor([torch.randn(2, 3), torch.randn(4, 3), torch.randn(1, 3)])
     checkpoint = opened(save({"n": nested}))

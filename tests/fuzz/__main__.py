@@ -21,12 +21,11 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=1_000, help="whole files and folders")
     parser.add_argument("--seed", type=int, default=1, help="other cases with each")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument(
-        "--corpus", default=CORPUS, help="cases that are read first, and where new ones are kept"
-    )
+    parser.add_argument("--corpus", default=CORPUS, help="folder of cases that are read first")
+    parser.add_argument("--keep", default=CORPUS, help="folder for the cases that fail")
     options = parser.parse_args()
     result = run(
-        options.pickles, options.files, options.seed, options.jobs, corpus=options.corpus, keep=options.corpus
+        options.pickles, options.files, options.seed, options.jobs, corpus=options.corpus, keep=options.keep
     )
     print(result.summary())
     for failure in result.failures:
@@ -34,7 +33,7 @@ def main() -> int:
     for words in result.crashes:
         print(words)
     if result.failed:
-        print(f"\nAgain: python -m tests.fuzz --pickles 0 --files 0 reads what is kept in {options.corpus}")
+        print(f"\nAgain: python -m tests.fuzz --pickles 0 --files 0 --corpus {options.keep}")
     return int(bool(result.failed))
 
 
