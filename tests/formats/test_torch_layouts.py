@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from paramtui.errors import ValuesError
-from tests.support import assert_same_numbers, numbers, opened
+from tests.support import assert_same_numbers, numbers, opened, values
 
 if TYPE_CHECKING:
     from tests.conftest import Save
@@ -188,3 +189,92 @@ def test_a_jagged_tensor_with_gaps_reads_only_what_belongs_to_it(save: Save) -> 
     expected = [padded[0, 0:2], padded[1, 1:4], padded[2, 2:3]]
     for found, want in zip(checkpoint.read_parts("j"), expected, strict=True):
         assert_same_numbers(found, want.numpy())
+
+
+class Rebuilt:
+    """Saved as a call with these arguments, whether or not they fit each other."""
+
+    def __init__(self, function: object, *args: object) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+ONES = torch.ones(4)
+SIZES = torch.tensor([[2], [1]])
+STARTS = torch.tensor([0, 2, 3])
+ODD = {
+    "strides of another shape": (
+        Rebuilt(torch._utils._rebuild_nested_tensor, ONES, SIZES, SIZES[:1], STARTS[:2]),
+        "its tables of sizes, strides and offsets do not fit each other",
+    ),
+    "too many offsets": (
+        Rebuilt(torch._utils._rebuild_nested_tensor, ONES, SIZES, SIZES, STARTS),
+        "its tables of sizes, strides and offsets do not fit each other",
+    ),
+    "strides that are no integers": (
+        Rebuilt(torch._utils._rebuild_nested_tensor, ONES, SIZES, SIZES.float(), STARTS[:2]),
+        "its strides are float32",
+    ),
+    "lengths and offsets of a jagged tensor": (
+        Rebuilt(
+            torch.nested._internal.nested_tensor._rebuild_njt,
+            {"values": ONES, "offsets": STARTS, "lengths": STARTS, "_ragged_idx": 1},
+        ),
+        "its lengths and offsets do not fit each other",
+    ),
+    "offsets that are no integers": (
+        Rebuilt(
+            torch.nested._internal.nested_tensor._rebuild_njt,
+            {"values": ONES, "offsets": STARTS.double(), "_ragged_idx": 1},
+        ),
+        "its offsets are float64",
+    ),
+    "indices that are no integers": (
+        Rebuilt(
+            torch._utils._rebuild_sparse_tensor, torch.sparse_coo, (SIZES.t().float(), ONES[:2], (4,), True)
+        ),
+        "its indices are float32",
+    ),
+    "columns that are no integers": (
+        Rebuilt(
+            torch._utils._rebuild_sparse_tensor, torch.sparse_csr, (STARTS, ONES[:3].bool(), ONES[:3], (2, 4))
+        ),
+        "its col_indices are bool",
+    ),
+    "a scale that no number holds": (
+        Rebuilt(
+            torch._utils._rebuild_qtensor,
+            torch.quantize_per_tensor(ONES, 1.0, 0, torch.quint8).storage(),
+            0,
+            (4,),
+            (1,),
+            (torch.per_tensor_affine, 1.0, 10**400),
+            False,
+            OrderedDict(),
+        ),
+        "its zero point is no number",
+    ),
+    "scales that are truth": (
+        Rebuilt(
+            torch._utils._rebuild_qtensor,
+            torch.quantize_per_tensor(ONES, 1.0, 0, torch.quint8).storage(),
+            0,
+            (4,),
+            (1,),
+            (torch.per_channel_affine, ONES.bool(), ONES, 0),
+            False,
+            OrderedDict(),
+        ),
+        "its scales are bool",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(ODD))
+def test_parts_that_do_not_fit_each_other_are_a_value_that_says_so(save: Save, name: str) -> None:
+    odd, words = ODD[name]
+    checkpoint = opened(save({"w": ONES, "odd": odd}))
+    assert checkpoint.listing.names == ["w"]
+    assert values(checkpoint) == {"odd": f"not a readable tensor: {words}"}
