@@ -144,11 +144,11 @@ def nested(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     table = parts["sizes"].geometry
     if len(table.shape) != 2 or table.dtype != "int64":
         raise MalformedError("its table of sizes is not a 2-d int64 tensor")
+    if table.shape[1] > MAX_NESTED_DIMS:
+        raise MalformedError(f"its components have {table.shape[1]:,} dimensions")
     _check_integers(parts, "strides", "storage_offsets")
     if parts["strides"].shape != table.shape or parts["storage_offsets"].shape != table.shape[:1]:
         raise MalformedError("its tables of sizes, strides and offsets do not fit each other")
-    if table.shape[1] > MAX_NESTED_DIMS:
-        raise MalformedError(f"its components have {table.shape[1]:,} dimensions")
     odd = spec.odd()
     rows, columns = table.shape
     odd.options["numel"] = prod(parts["buffer"].geometry.shape)
