@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from operator import lt
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,10 +13,14 @@ from paramtui.commands.ls import Selection, ls_flat, ls_json, ls_tree
 from paramtui.commands.sarif import check_sarif
 from paramtui.commands.show import show_json, show_text
 from paramtui.core.block_text import block_text
+from paramtui.core.countable import refusal
 from paramtui.core.dtypes import DTYPES
 from paramtui.core.expressions import expression
+from paramtui.core.folding import Folds
 from paramtui.core.health import check
+from paramtui.core.layers import layer_class, layers_below
 from paramtui.core.moments import join_moments
+from paramtui.core.scan_reading import feed, tally_of
 from paramtui.core.text import safe_text
 from paramtui.core.tree import Tree
 from paramtui.errors import FormatError, ParamtuiError, TargetError, ValuesError
@@ -144,6 +149,7 @@ def look(source: CheckpointSource) -> None:
         _strict(check_sarif(listing, findings))
     for tensor in range(min(len(listing), MAX_SHOWN)):
         _shown(source, tensor)
+        _counted(source, tensor)
     tree = Tree(listing)
     assert sorted(tensor for tensor in tree.tensor if tensor >= 0) == list(range(len(listing)))
     for row in range(min(len(tree), MAX_ROWS)):
@@ -151,6 +157,11 @@ def look(source: CheckpointSource) -> None:
         assert tree.end[row] > row
     _printed(f"{line}\n" for line in block_text(tree, 0))
     join_moments(listing)
+    Folds(tree)
+    for row in range(min(len(tree), MAX_ROWS)):
+        layer_class(tree, row)
+        with suppress(ValuesError):
+            layers_below(tree, row)
 
 
 def _shown(source: CheckpointSource, tensor: int) -> None:
@@ -162,6 +173,29 @@ def _shown(source: CheckpointSource, tensor: int) -> None:
             assert shown["name"] == listing.names[tensor]
     except (ValuesError, TargetError) as error:
         check_error(error)
+
+
+def _counted(source: CheckpointSource, tensor: int) -> None:
+    """Counts numbers as the processes do that measure."""
+    listing = source.listing
+    if refusal(listing, tensor):
+        return
+    counted = 0
+
+    def step(nbytes: int) -> None:
+        nonlocal counted
+        counted += nbytes
+
+    try:
+        tally = tally_of(listing, tensor)
+        feed(listing, source, tensor, tally, step)
+        found = tally.measured().statistics
+    except (ValuesError, TargetError) as error:
+        check_error(error)
+    else:
+        pairs = 2 if listing.dtype[tensor] == "float4_e2m1fn_x2" else 1
+        assert None in listing.shape[tensor] or found.numel == listing.numel(tensor) * pairs
+        assert found.histogram is None or sum(found.histogram.counts) == found.finite
 
 
 def _printed(pieces: Iterable[str]) -> None:
