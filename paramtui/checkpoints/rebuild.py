@@ -135,7 +135,8 @@ class Rebuilder:
         itemsize = ITEMSIZE[element]
         if element in PACKED:
             nbytes = storage_nbytes(element, count)
-            needed = storage_nbytes(element, offset + count) if count else 0
+            # PyTorch takes such an offset for bytes.
+            needed = offset + nbytes if count else 0
         else:
             nbytes = count * itemsize
             needed = (last + 1) * itemsize if count else 0

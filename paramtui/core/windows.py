@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.
 MAX_CELLS = 1 << 24
+# NumPy's arrays have at most 64, or 32 before its version 2; bytes of an element, and pairs, are one more.
+MAX_DIMS = 62 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 30
 # NumPy has no arrays of zero elements whose other sizes multiply to more than its largest integer.
 MAX_EMPTY = 1 << 48
 # Pieces closer together than this are fetched by one read.
@@ -43,6 +45,7 @@ def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[S
         raise ValuesError(extra.problem)
     if len(chosen) != len(listing.shape[tensor]):
         raise ValuesError(f"{len(chosen)} picks for {len(listing.shape[tensor])} dimensions")
+    _check_dims(len(chosen))
     if extra is not None and extra.layout in ("nested", "jagged"):
         return Window(tensor, chosen, None, _ragged(runs, extra, chosen))
     if extra is not None and extra.layout is not None:
@@ -61,6 +64,11 @@ def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[S
     return Window(tensor, chosen, values)
 
 
+def _check_dims(count: int) -> None:
+    if count > MAX_DIMS:
+        raise ValuesError(f"has {count:,} dimensions; numbers of at most {MAX_DIMS} can be shown")
+
+
 def whole_part(runs: ByteRuns, geometry: Geometry) -> npt.NDArray[Any]:
     """All elements of a component tensor."""
     return read_cells(runs, geometry, [range(size) for size in geometry.shape])
@@ -69,6 +77,7 @@ def whole_part(runs: ByteRuns, geometry: Geometry) -> npt.NDArray[Any]:
 def read_cells(runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]]) -> npt.NDArray[Any]:
     """Decoded elements of a strided tensor; see `Window.values` for types."""
     lengths = tuple(len(pick) for pick in picks)
+    _check_dims(len(lengths))
     count = prod(lengths)
     itemsize = ITEMSIZE[geometry.dtype]
     bits = DTYPES[geometry.dtype].bits

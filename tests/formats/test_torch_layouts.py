@@ -202,6 +202,9 @@ class Rebuilt:
 
 
 ONES = torch.ones(4)
+PACKED = torch.quantize_per_channel(
+    torch.arange(16.0).repeat(2, 1), torch.ones(2), torch.zeros(2), 0, torch.quint4x2
+)
 SIZES = torch.tensor([[2], [1]])
 STARTS = torch.tensor([0, 2, 3])
 ODD = {
@@ -278,3 +281,30 @@ def test_parts_that_do_not_fit_each_other_are_a_value_that_says_so(save: Save, n
     checkpoint = opened(save({"w": ONES, "odd": odd}))
     assert checkpoint.listing.names == ["w"]
     assert values(checkpoint) == {"odd": f"not a readable tensor: {words}"}
+
+
+def test_a_packed_tensor_whose_offset_leads_past_its_storage_is_flagged(save: Save) -> None:
+    def rebuilt(offset: int) -> Rebuilt:
+        scheme = (torch.per_channel_affine, ONES[:2].double(), ONES[:2].long(), 0)
+        storage = PACKED.storage()
+        return Rebuilt(
+            torch._utils._rebuild_qtensor, storage, offset, (2, 8), (8, 1), scheme, False, OrderedDict()
+        )
+
+    checkpoint = opened(save({"in": rebuilt(8), "past": rebuilt(9)}))
+    assert checkpoint.listing.problem(0) is None
+    # The second row of 16 numbers, less the zero point.
+    assert checkpoint.read("in").flatten().tolist() == [n - 1 for n in range(16)]
+    assert checkpoint.listing.problem(1) == "it reaches to byte 17 of a storage that has 16 bytes"
+
+
+def test_a_tensor_of_more_dimensions_than_numpy_has_is_listed_and_its_numbers_are_refused_in_words(
+    save: Save,
+) -> None:
+    deep = torch.full([1] * 100, 2.0)
+    checkpoint = opened(save({"deep": deep, "flat": deep.reshape([1] * 30), "v": ONES}))
+    assert checkpoint.listing.shape[0] == tuple(deep.shape)
+    with pytest.raises(ValuesError, match="has 100 dimensions; numbers of at most"):
+        checkpoint.read("deep")
+    assert_same_numbers(checkpoint.read("flat"), deep.reshape([1] * 30).numpy())
+    assert checkpoint.read("v").tolist() == [1, 1, 1, 1]
