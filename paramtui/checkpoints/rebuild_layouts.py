@@ -25,6 +25,8 @@ def quantized(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     if len(args) < 6 or type(args[4]) is not tuple or len(args[4]) < 3:
         raise MalformedError("_rebuild_qtensor takes 7 arguments")
     spec = rebuilder.strided(args[0], args[1], args[2], args[3], args[5])
+    if DTYPES[spec.dtype].family != "quantized":
+        raise MalformedError(f"it is quantised and its storage is of {spec.dtype}")
     params = args[4]
     scheme = params[0].name if type(params[0]) is GlobalRef else "unknown"
     axis: int | None = None

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.source import CheckpointSource, FileRun, Run
-from paramtui.core.dtypes import DTYPES, storage_nbytes
+from paramtui.core.dtypes import storage_nbytes
 from paramtui.core.geometry import MAX_SIZE_BITS, Extra, contiguous_stride
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
@@ -209,7 +209,7 @@ def list_tensors(
                 if 0 <= begin < data_nbytes < end:
                     # What is left of it belongs to it.
                     places.append((begin, data_nbytes, name))
-            elif dtype not in DTYPES:
+            elif code not in DTYPE_NAMES:
                 problem = Warned(f"PyTorch has no dtype for {safe_text(dtype)}", "unsupported-dtype")
                 places.append((begin, end, name))
             elif end - begin != nbytes:

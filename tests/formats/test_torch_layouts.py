@@ -259,6 +259,19 @@ ODD = {
         ),
         "its zero point is no number",
     ),
+    "a storage of other numbers": (
+        Rebuilt(
+            torch._utils._rebuild_qtensor,
+            ONES.storage(),
+            0,
+            (4,),
+            (1,),
+            (torch.per_tensor_affine, 1.0, 0),
+            False,
+            OrderedDict(),
+        ),
+        "it is quantised and its storage is of float32",
+    ),
     "scales that are truth": (
         Rebuilt(
             torch._utils._rebuild_qtensor,

@@ -18,6 +18,7 @@ from paramtui.core.dtypes import DTYPES
 from paramtui.core.expressions import expression
 from paramtui.core.folding import Folds
 from paramtui.core.health import check
+from paramtui.core.key_matching import Choice, Entry, match, propose
 from paramtui.core.layers import layer_class, layers_below
 from paramtui.core.moments import join_moments
 from paramtui.core.scan_reading import feed, tally_of
@@ -157,6 +158,10 @@ def look(source: CheckpointSource) -> None:
         assert tree.end[row] > row
     _printed(f"{line}\n" for line in block_text(tree, 0))
     join_moments(listing)
+    wanted = [Entry("weight", (2, 2), "float32"), Entry("bias", (2,), "float32"), Entry("n", None, "int64")]
+    choice = propose(listing, wanted, {})
+    if choice is not None:
+        assert match(listing, wanted, choice, {}).score > match(listing, wanted, Choice(), {}).score
     Folds(tree)
     for row in range(min(len(tree), MAX_ROWS)):
         layer_class(tree, row)

@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints import registry, safetensors, torch_legacy, torch_zip
+from paramtui.checkpoints.discover import checkpoints_here
 from paramtui.checkpoints.files import RandomFile
 from paramtui.checkpoints.inert_pickle import read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
@@ -94,6 +95,9 @@ def _file(case: Case, folder: str) -> CheckpointSource:
 
 
 def _folder(case: Case, folder: str) -> CheckpointSource:
+    # The start screen looks at all that lies there.
+    for found in checkpoints_here(folder):
+        assert found.path.startswith(folder)
     return registry.open_checkpoint(folder)
 
 
