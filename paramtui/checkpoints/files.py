@@ -47,6 +47,9 @@ class RandomFile:
             fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise TargetError(os_error_text(error), where=self.path) from None
+        except ValueError:
+            # A NUL or half a character, which an index of shards can name.
+            raise TargetError("is no file name", where=repr(self.path)) from None
         try:
             status = os.fstat(fd)
         except OSError as error:

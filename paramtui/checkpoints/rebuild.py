@@ -7,7 +7,6 @@ The functions and their arguments are those of ``torch/_utils.py``, ``torch/_ten
 from __future__ import annotations
 
 from functools import partial
-from math import prod
 from typing import TYPE_CHECKING
 
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs, PersistentRef, Record
@@ -15,15 +14,17 @@ from paramtui.checkpoints.numpy_pickle import numpy_array
 from paramtui.checkpoints.rebuild_layouts import jagged, nested, quantized, sparse
 from paramtui.checkpoints.tensor_spec import (
     STORAGE_CLASSES,
+    UNCOUNTABLE,
     MalformedError,
     StorageRef,
     Storages,
     TensorSpec,
+    counted,
     dtype_name,
     sizes,
 )
 from paramtui.core.dtypes import DTYPES, ITEMSIZE, PACKED, storage_nbytes
-from paramtui.core.geometry import contiguous_stride
+from paramtui.core.geometry import MAX_SIZE_BITS, contiguous_stride
 from paramtui.core.warned import Warned
 
 if TYPE_CHECKING:
@@ -122,16 +123,20 @@ class Rebuilder:
         if type(offset) is not int or offset < 0:
             raise MalformedError("its storage offset is not a number of elements")
         count = 1
-        last = offset
+        last = widest = offset
         for length, step in zip(shape, stride):  # noqa: B905  equal lengths, and strict costs time
             if type(length) is not int or type(step) is not int or length < 0 or step < 0:
                 raise MalformedError("its size or stride holds something that is no length")
             count *= length
             last += (length - 1) * step
+            widest |= length | step
+        if (widest | count) >> MAX_SIZE_BITS:
+            raise MalformedError(UNCOUNTABLE)
         itemsize = ITEMSIZE[element]
         if element in PACKED:
             nbytes = storage_nbytes(element, count)
-            needed = storage_nbytes(element, offset + count) if count else 0
+            # PyTorch takes such an offset for bytes.
+            needed = offset + nbytes if count else 0
         else:
             nbytes = count * itemsize
             needed = (last + 1) * itemsize if count else 0
@@ -234,7 +239,7 @@ class Rebuilder:
         shape = sizes(size, "size")
         sizes(stride, "stride")
         spec = TensorSpec(
-            -1, 0, element, shape, None, None, storage_nbytes(element, prod(shape)), grad is True
+            -1, 0, element, shape, None, None, storage_nbytes(element, counted(shape)), grad is True
         )
         spec.odd().layout = "wrapper"
         spec.odd().problem = "a wrapper: its numbers lie in the tensors listed below it"
@@ -262,7 +267,9 @@ class Rebuilder:
         element = dtype_name(args[0])
         shape = sizes(args[1], "size")
         stride = sizes(args[2], "stride")
-        nbytes = storage_nbytes(element, prod(shape))
+        if len(shape) != len(stride):
+            raise MalformedError(f"it has {len(shape)} sizes and {len(stride)} strides")
+        nbytes = storage_nbytes(element, counted(shape))
         spec = TensorSpec(-1, 0, element, shape, stride, 0, nbytes, args[3] is True)
         spec.odd().layout = "meta"
         spec.odd().problem = "a meta tensor: it has a shape and no values"
@@ -272,11 +279,11 @@ class Rebuilder:
         self, dtype: str, shape: tuple[int, ...], data: bytes, order: tuple[bool, bool], kind: str
     ) -> TensorSpec:
         big_endian, fortran = order
+        needed = storage_nbytes(dtype, counted(shape))
         location = self.storages.add_memory(data, big_endian=big_endian)
         stride = contiguous_stride(shape)
         if fortran:
             stride = tuple(reversed(contiguous_stride(tuple(reversed(shape)))))
-        needed = storage_nbytes(dtype, prod(shape))
         spec = TensorSpec(location, 0, dtype, shape, stride, None, needed)
         spec.odd().class_name = kind
         if needed > len(data):

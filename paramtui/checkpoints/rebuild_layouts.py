@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs, Record
 from paramtui.checkpoints.tensor_spec import MalformedError, TensorSpec, sizes
-from paramtui.core.geometry import Geometry, Quantizer, Shape
+from paramtui.core.dtypes import DTYPES
+from paramtui.core.geometry import MAX_SIZE_BITS, Geometry, Quantizer, Shape
 from paramtui.core.warned import of_part
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.rebuild import Rebuilder
 
 MAX_NESTED_PARTS: Final = 100_000
+MAX_NESTED_DIMS: Final = 128
 
 
 def quantized(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
@@ -23,6 +25,8 @@ def quantized(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     if len(args) < 6 or type(args[4]) is not tuple or len(args[4]) < 3:
         raise MalformedError("_rebuild_qtensor takes 7 arguments")
     spec = rebuilder.strided(args[0], args[1], args[2], args[3], args[5])
+    if DTYPES[spec.dtype].family != "quantized":
+        raise MalformedError(f"it is quantised and its storage is of {spec.dtype}")
     params = args[4]
     scheme = params[0].name if type(params[0]) is GlobalRef else "unknown"
     axis: int | None = None
@@ -53,11 +57,13 @@ def _factors(
         spec = rebuilder.inner(found, f"the {what} of a quantised tensor")
         if spec.shape != (length,) or (spec.extra and spec.extra.problem):
             raise MalformedError(f"its {what}s do not fit its axis")
+        if DTYPES[spec.dtype].family not in ("float", "int", "uint") or spec.dtype == "float4_e2m1fn_x2":
+            raise MalformedError(f"its {what}s are {spec.dtype}")
         return spec.geometry
     if len(numbers) != (length if length is not None else 1):
         raise MalformedError(f"its {what}s do not fit its axis")
     for number in numbers:
-        if type(number) not in (int, float):
+        if type(number) not in (int, float) or (type(number) is int and abs(number) >> MAX_SIZE_BITS):
             raise MalformedError(f"its {what} is no number")
     return tuple(numbers)
 
@@ -80,6 +86,13 @@ def _composite(
     return spec, specs
 
 
+def _check_integers(parts: dict[str, TensorSpec], *names: str) -> None:
+    """Refuses tables of places that hold no integers."""
+    for name in names:
+        if DTYPES[parts[name].dtype].family != "int":
+            raise MalformedError(f"its {name} are {parts[name].dtype}")
+
+
 def sparse(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     """A sparse tensor: coordinates or compressed rows or columns, and values."""
     if len(args) < 2 or type(args[1]) is not tuple:
@@ -88,6 +101,7 @@ def sparse(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     if layout == "sparse_coo" and len(data) >= 3:
         shape = sizes(data[2], "size")
         spec, parts = _composite(rebuilder, layout, {"indices": data[0], "values": data[1]}, shape, "values")
+        _check_integers(parts, "indices")
         indices, values = parts["indices"].geometry, parts["values"].geometry
         if (
             len(indices.shape) != 2
@@ -109,6 +123,7 @@ def sparse(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     spec, parts = _composite(
         rebuilder, layout, {names[0]: data[0], names[1]: data[1], "values": data[2]}, shape, "values"
     )
+    _check_integers(parts, *names)
     batch = len(parts[names[0]].geometry.shape) - 1
     values = parts["values"].geometry
     if (
@@ -131,6 +146,11 @@ def nested(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     table = parts["sizes"].geometry
     if len(table.shape) != 2 or table.dtype != "int64":
         raise MalformedError("its table of sizes is not a 2-d int64 tensor")
+    if table.shape[1] > MAX_NESTED_DIMS:
+        raise MalformedError(f"its components have {table.shape[1]:,} dimensions")
+    _check_integers(parts, "strides", "storage_offsets")
+    if parts["strides"].shape != table.shape or parts["storage_offsets"].shape != table.shape[:1]:
+        raise MalformedError("its tables of sizes, strides and offsets do not fit each other")
     odd = spec.odd()
     rows, columns = table.shape
     odd.options["numel"] = prod(parts["buffer"].geometry.shape)
@@ -154,9 +174,12 @@ def jagged(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
         parts["lengths"] = data.get("lengths")
     ragged = data.get("_ragged_idx", 1)
     spec, specs = _composite(rebuilder, "jagged", parts, (None,), "values")
+    _check_integers(specs, *(name for name in specs if name != "values"))
     values, offsets = specs["values"].geometry, specs["offsets"].geometry
     if type(ragged) is not int or not 1 <= ragged <= len(values.shape) or len(offsets.shape) != 1:
         raise MalformedError("its ragged dimension is out of range")
+    if "lengths" in specs and specs["lengths"].shape != (max(offsets.shape[0] - 1, 0),):
+        raise MalformedError("its lengths and offsets do not fit each other")
     dims: list[int | None] = list(values.shape)
     dims[ragged - 1] = None
     spec.shape = (max(offsets.shape[0] - 1, 0), *dims)

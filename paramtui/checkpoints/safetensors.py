@@ -10,8 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.source import CheckpointSource, FileRun, Run
-from paramtui.core.dtypes import DTYPES, storage_nbytes
-from paramtui.core.geometry import Extra, contiguous_stride
+from paramtui.core.dtypes import storage_nbytes
+from paramtui.core.geometry import MAX_SIZE_BITS, Extra, contiguous_stride
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
 from paramtui.core.warned import Warned
@@ -208,7 +208,7 @@ def list_tensors(
                 if 0 <= begin < data_nbytes < end:
                     # What is left of it belongs to it.
                     places.append((begin, data_nbytes, name))
-            elif dtype not in DTYPES:
+            elif code not in DTYPE_NAMES:
                 problem = Warned(f"PyTorch has no dtype for {dtype}", "unsupported-dtype")
                 places.append((begin, end, name))
             elif end - begin != nbytes:
@@ -242,17 +242,20 @@ def list_tensors(
 def _layout(code: str, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int, str]:
     """Shape, strides, bytes and dtype of a header entry."""
     count = 1
+    widest = 0
     for size in sizes:
         count *= size
+        widest |= size
+    if (widest | count) >> MAX_SIZE_BITS:
+        raise ValueError
     if code in OTHER_BITS:
         return sizes, contiguous_stride(sizes), (count * OTHER_BITS[code] + 7) // 8, code
     dtype = DTYPE_NAMES.get(code)
     if dtype is None:
-        # Screens and pipes show a dtype as it stands: it is made safe here, and no code is PyTorch's name.
-        dtype = safe_text(code, MAX_DTYPE) if type(code) is str and code not in DTYPES else ""
-        if not dtype:
-            raise ValueError
-        return sizes, contiguous_stride(sizes), 0, dtype
+        if type(code) is not str:
+            raise TypeError
+        # Screens and pipes show a dtype as it stands.
+        return sizes, contiguous_stride(sizes), 0, safe_text(code, MAX_DTYPE)
     if code == "F4":
         # The header counts 4-bit numbers, PyTorch's dtype pairs of them.
         if not sizes or sizes[-1] % 2:

@@ -276,7 +276,9 @@ def _compare_size(listing: Listing, metadata: object) -> None:
     totals = listing.totals(range(len(listing)))
     # What is shared is counted once by some writers, and storages as a whole by others.
     if said not in (totals.unique_nbytes, totals.storage_nbytes):
-        words = f"the index says that its tensors take {said:,.0f} bytes; the shards hold {totals.nbytes:,}"
+        # An integer can be too large for a float.
+        shown = f"{said:,}" if type(said) is int else f"{said:,.0f}"
+        words = f"the index says that its tensors take {shown} bytes; the shards hold {totals.nbytes:,}"
         listing.warnings.append(Warned(words, "index-size"))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from paramtui.checkpoints.inert_objects import GlobalRef, PersistentRef, Record
 from paramtui.core.dtypes import DTYPES
-from paramtui.core.geometry import Extra, Geometry
+from paramtui.core.geometry import MAX_SIZE_BITS, Extra, Geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paramtui.core.geometry import Shape
 
 STORAGE_CLASSES: dict[str, str | None] = {
@@ -43,6 +46,7 @@ DTYPE_ALIASES = {
     "cdouble": "complex128",
     "chalf": "complex32",
 }
+UNCOUNTABLE = "its sizes are larger than PyTorch can count"
 
 
 class MalformedError(Exception):
@@ -170,7 +174,21 @@ def sizes(found: object, what: str) -> tuple[int, ...]:
     for number in found:
         if type(number) is not int or number < 0:
             raise MalformedError(f"its {what} holds something that is no length")
+        if number >> MAX_SIZE_BITS:
+            raise MalformedError(UNCOUNTABLE)
     return found
+
+
+def counted(shape: Sequence[int]) -> int:
+    """Number of elements of a shape.
+
+    Raises:
+        MalformedError: A size, or the number, is larger than any that PyTorch can count.
+    """
+    count = prod(shape)
+    if max(count, *shape, 0) >> MAX_SIZE_BITS:
+        raise MalformedError(UNCOUNTABLE)
+    return count
 
 
 def dtype_name(found: object) -> str:

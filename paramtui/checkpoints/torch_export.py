@@ -13,7 +13,7 @@ from paramtui.checkpoints.safetensors import parse_strict
 from paramtui.checkpoints.source import CheckpointSource, Run
 from paramtui.checkpoints.zip_directory import RecordRun, ZipDirectory
 from paramtui.core.dtypes import ITEMSIZE, storage_nbytes
-from paramtui.core.geometry import Extra
+from paramtui.core.geometry import MAX_SIZE_BITS, Extra
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
 from paramtui.core.warned import Warned
@@ -116,6 +116,8 @@ def _add(
     for size, step in zip(shape, stride, strict=True):
         count *= size
         last += (size - 1) * step
+    if count >> MAX_SIZE_BITS:
+        raise ValueError
     extra: Extra | None = None
     location = -1
     index = directory.index.get(record)
@@ -151,6 +153,6 @@ def _add(
 def _integer(field: dict[str, Any]) -> int:
     """A size that is known; a symbolic one has no number."""
     number = field["as_int"]
-    if type(number) is not int or number < 0:
+    if type(number) is not int or number < 0 or number >> MAX_SIZE_BITS:
         raise ValueError
     return number

@@ -87,5 +87,10 @@ class _Files:
 
 def uri(path: str) -> str:
     """A path as a URI: with ``file://`` where it is absolute, else relative to where the log is read."""
-    text = quote(os.fsencode(path), safe="/")
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError:
+        # An index can name a shard with half a character, which no file has.
+        raw = path.encode("utf-8", "backslashreplace")
+    text = quote(raw, safe="/")
     return f"file://{text}" if path.startswith("/") else text

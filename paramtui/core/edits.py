@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from paramtui.core.text import joined, safe_text
@@ -17,6 +18,8 @@ RESET: Final = "reset_parameters"
 """Name of the function of a module that gives every layer what its class gives it when it is built."""
 
 MAX_CALL: Final = 10_000
+# What a call holds, written out: 1j becomes complex(0.0, 1.0).
+MAX_LITERAL: Final = 10 * MAX_CALL
 MAX_SEED: Final = (1 << 64) - 1
 # What Python raises for text that nests without end.
 _TOO_DEEP: Final = (RecursionError, MemoryError)
@@ -211,7 +214,13 @@ def _plain_value(value: object) -> object:
 def _value_from(plain: object) -> object:
     if not isinstance(plain, dict):
         return plain
-    return literal_value(ast.parse(str(plain["literal"]), mode="eval").body)
+    text = str(plain["literal"])
+    if len(text) > MAX_LITERAL:
+        raise ValueError
+    with warnings.catch_warnings():
+        # Python warns about what looks like a mistake, such as 1if.
+        warnings.simplefilter("ignore")
+        return literal_value(ast.parse(text, mode="eval").body)
 
 
 def plain_call(call: Call) -> dict[str, object]:

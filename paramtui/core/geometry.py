@@ -12,6 +12,8 @@ Shape: TypeAlias = tuple[int | None, ...]
 
 # Layouts of what has no numbers of its own: they lie in the tensors below it, or do not exist yet.
 UNCOUNTED = ("wrapper", "uninitialized")
+# PyTorch counts elements in integers of 64 bits with a sign.
+MAX_SIZE_BITS = 63
 # Stored elements of a sparse tensor that are held at once.
 MAX_STORED = 50_000_000
 

@@ -53,7 +53,12 @@ class Records:
             self._done.append(self._undone.pop())
         elif kind == "saved":
             self._saved = list(self._done)
-            if is_within(str(plain.get("path", "")), self.target):
+            try:
+                inside = is_within(str(plain.get("path", "")), self.target)
+            except ValueError:
+                # A NUL or half a character.
+                raise EditError("names a file that no file system can hold") from None
+            if inside:
                 self._inside = list(self._done)
 
     def _do(self, digest: str) -> None:

@@ -298,7 +298,8 @@ class _Joiner:
 
 
 def _is_trained(dtype: str) -> bool:
-    return DTYPES[dtype].family in ("float", "complex")
+    known = DTYPES.get(dtype)
+    return known is not None and known.family in ("float", "complex")
 
 
 def _unwrapped(name: str) -> str:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 # Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.
 MAX_CELLS = 1 << 24
+# NumPy's arrays have at most 64, or 32 before its version 2; bytes of an element, and pairs, are one more.
+MAX_DIMS = 62 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 30
+# NumPy has no arrays of zero elements whose other sizes multiply to more than its largest integer.
+MAX_EMPTY = 1 << 48
 # Pieces closer together than this are fetched by one read.
 MAX_GAP = 4096
 MAX_READ = 4 << 20
@@ -41,6 +45,7 @@ def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[S
         raise ValuesError(extra.problem)
     if len(chosen) != len(listing.shape[tensor]):
         raise ValuesError(f"{len(chosen)} picks for {len(listing.shape[tensor])} dimensions")
+    _check_dims(len(chosen))
     if extra is not None and extra.layout in ("nested", "jagged"):
         return Window(tensor, chosen, None, _ragged(runs, extra, chosen))
     if extra is not None and extra.layout is not None:
@@ -59,6 +64,11 @@ def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[S
     return Window(tensor, chosen, values)
 
 
+def _check_dims(count: int) -> None:
+    if count > MAX_DIMS:
+        raise ValuesError(f"has {count:,} dimensions; numbers of at most {MAX_DIMS} can be shown")
+
+
 def whole_part(runs: ByteRuns, geometry: Geometry) -> npt.NDArray[Any]:
     """All elements of a component tensor."""
     return read_cells(runs, geometry, [range(size) for size in geometry.shape])
@@ -67,12 +77,15 @@ def whole_part(runs: ByteRuns, geometry: Geometry) -> npt.NDArray[Any]:
 def read_cells(runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]]) -> npt.NDArray[Any]:
     """Decoded elements of a strided tensor; see `Window.values` for types."""
     lengths = tuple(len(pick) for pick in picks)
+    _check_dims(len(lengths))
     count = prod(lengths)
     itemsize = ITEMSIZE[geometry.dtype]
     bits = DTYPES[geometry.dtype].bits
     if count > MAX_CELLS and (geometry.location < 0 or count * bits > 8 * runs.nbytes(geometry.location)):
         raise ValuesError(f"{count:,} cells are too many for one window", hint="ask for a slice")
     if count == 0:
+        if prod(length or 1 for length in lengths) > MAX_EMPTY:
+            raise ValuesError("it is empty, and too long in its other dimensions for an array")
         raw = np.zeros((*lengths, itemsize), np.uint8)
     elif bits < 8:
         return _packed(runs, geometry, picks, bits).reshape(lengths)
@@ -165,13 +178,15 @@ def _dequantize(
 
     scale = factors(quantizer.scales)
     zero = factors(quantizer.zero_points)
-    if quantizer.axis is None:
-        centred: npt.NDArray[Any] = stored.astype(np.int64) - zero.astype(np.int64)
-        return centred.astype(np.float32) * scale.astype(np.float32)
-    # torch's kernels for channels subtract in float32 and multiply in the type of the scales.
-    shifted: npt.NDArray[Any] = stored.astype(np.float32) - zero.astype(np.float32)
-    scaled: npt.NDArray[Any] = shifted * scale
-    return scaled.astype(np.float32)
+    # Scales can be too large for a float32, infinite or NaN, and so are the numbers then.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if quantizer.axis is None:
+            centred: npt.NDArray[Any] = stored.astype(np.int64) - zero.astype(np.int64)
+            return centred.astype(np.float32) * scale.astype(np.float32)
+        # torch's kernels for channels subtract in float32 and multiply in the type of the scales.
+        shifted: npt.NDArray[Any] = stored.astype(np.float32) - zero.astype(np.float32)
+        scaled: npt.NDArray[Any] = shifted * scale
+        return scaled.astype(np.float32)
 
 
 def _ragged(runs: ByteRuns, extra: Extra, picks: Sequence[Sequence[int]]) -> list[npt.NDArray[Any]]:

@@ -205,6 +205,8 @@ HOSTILE = (
     ),
     b'{"journal": 1, "changes": ' + b"[" * 100_000,
     b"\xff\xfe\x00",
+    b'{"record": "head", "target": "x"}\n{"record": "saved", "path": "\\ud800"}\n',
+    b'{"record": "head", "target": "x"}\n{"record": "saved", "path": "\\u0000"}\n',
 )
 LITERALS = (
     "__import__('os')",
@@ -214,6 +216,8 @@ LITERALS = (
     "1 +",
     "9" * 5000,
     "{[]: 1}",
+    "1if 2else 3",
+    "[" + "0," * 60_000 + "]",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -343,6 +344,25 @@ def test_a_trainer_directory_joins_its_optimizer(tmp_path: Path) -> None:
     joined(tmp_path, {"": model}, {"optimizer.pt": optimizer})
     (tmp_path / "model.safetensors").unlink()
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    joined(tmp_path, {"": model}, {"optimizer.pt": optimizer})
+
+
+def test_a_tensor_of_a_type_that_torch_has_not_is_no_parameter_and_the_others_are_joined(
+    tmp_path: Path,
+) -> None:
+    model = blocks()
+    optimizer = torch.optim.AdamW(split(model))
+    step(optimizer)
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    content = (tmp_path / "model.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    nbytes = len(content) - 8 - length
+    header["odd"] = {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [nbytes, nbytes + 3]}
+    raw = json.dumps(header).encode()
+    data = content[8 + length :] + bytes(3)
+    (tmp_path / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + data)
     joined(tmp_path, {"": model}, {"optimizer.pt": optimizer})
 
 

@@ -259,6 +259,30 @@ def test_a_damaged_optimizer_leaves_the_weights_listed(tmp_path: Path, content: 
     assert [warning.partition(":")[0] for warning in checkpoint.listing.warnings] == ["optimizer.pt"]
 
 
+@pytest.mark.parametrize("name", ["half \ud800.safetensors", "half \ud800.bin"])
+def test_a_shard_whose_name_no_file_can_have_is_missing_and_the_rest_is_listed(
+    tmp_path: Path, name: str
+) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors")
+    index = tmp_path / "m.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": "a.safetensors", "x": name}}))
+    checkpoint = opened(index)
+    assert_row(checkpoint, 0, "w", torch.ones(2))
+    assert checkpoint.listing.warnings[0].startswith(r"shard half \ud800")
+    assert "is no file name; its tensors are missing" in checkpoint.listing.warnings[0]
+
+
+@pytest.mark.parametrize(("said", "words"), [(10**400, f"{10**400:,}"), (9.5, "10"), (10**18, f"{10**18:,}")])
+def test_an_index_that_claims_another_size_is_warned_of_whatever_it_claims(
+    tmp_path: Path, said: float, words: str
+) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors")
+    index = tmp_path / "m.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": said}, "weight_map": {"w": "a.safetensors"}}))
+    sentence = f"the index says that its tensors take {words} bytes; the shards hold 8"
+    assert opened(index).listing.warnings == [sentence]
+
+
 def test_a_directory_with_an_optimizer_alone_is_that_file(tmp_path: Path) -> None:
     trainer(tmp_path)
     assert opened(tmp_path).listing.target == str(tmp_path / "optimizer.pt")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from paramtui.errors import ValuesError
-from tests.support import assert_same_numbers, numbers, opened
+from tests.support import assert_same_numbers, numbers, opened, values
 
 if TYPE_CHECKING:
     from tests.conftest import Save
@@ -129,6 +130,21 @@ def test_quantised_rows_with_float_zero_points_are_those_of_dequantize(
     assert_same_numbers(checkpoint.read("w", "1:, 2::2"), expected[1:, 2::2])
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("scale", [1e300, float("inf"), float("nan"), 1e-300])
+def test_quantised_numbers_of_any_scale_are_those_of_dequantize_without_a_warning(
+    save: Save, scale: float
+) -> None:
+    stored = torch.tensor([0, 1, 200], dtype=torch.uint8)
+    scales = torch.tensor([scale, 1.0, scale], dtype=torch.float64)
+    zeros = torch.tensor([0, 3, 1])
+    one = torch._make_per_tensor_quantized_tensor(stored, scale, 1)
+    each = torch._make_per_channel_quantized_tensor(stored, scales, zeros, 0)
+    checkpoint = opened(save({"one": one, "each": each}))
+    assert_same_numbers(checkpoint.read("one"), numbers(one))
+    assert_same_numbers(checkpoint.read("each"), numbers(each))
+
+
 def test_components_of_a_strided_nested_tensor_are_those_of_unbind(save: Save) -> None:
     nested = torch.nested.nested_tensor([torch.randn(2, 3), torch.randn(4, 3), torch.randn(1, 3)])
     checkpoint = opened(save({"n": nested}))
@@ -173,3 +189,135 @@ def test_a_jagged_tensor_with_gaps_reads_only_what_belongs_to_it(save: Save) -> 
     expected = [padded[0, 0:2], padded[1, 1:4], padded[2, 2:3]]
     for found, want in zip(checkpoint.read_parts("j"), expected, strict=True):
         assert_same_numbers(found, want.numpy())
+
+
+class Rebuilt:
+    """Saved as a call with these arguments, whether or not they fit each other."""
+
+    def __init__(self, function: object, *args: object) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+ONES = torch.ones(4)
+PACKED = torch.quantize_per_channel(
+    torch.arange(16.0).repeat(2, 1), torch.ones(2), torch.zeros(2), 0, torch.quint4x2
+)
+SIZES = torch.tensor([[2], [1]])
+STARTS = torch.tensor([0, 2, 3])
+ODD = {
+    "strides of another shape": (
+        Rebuilt(torch._utils._rebuild_nested_tensor, ONES, SIZES, SIZES[:1], STARTS[:2]),
+        "its tables of sizes, strides and offsets do not fit each other",
+    ),
+    "too many offsets": (
+        Rebuilt(torch._utils._rebuild_nested_tensor, ONES, SIZES, SIZES, STARTS),
+        "its tables of sizes, strides and offsets do not fit each other",
+    ),
+    "strides that are no integers": (
+        Rebuilt(torch._utils._rebuild_nested_tensor, ONES, SIZES, SIZES.float(), STARTS[:2]),
+        "its strides are float32",
+    ),
+    "lengths and offsets of a jagged tensor": (
+        Rebuilt(
+            torch.nested._internal.nested_tensor._rebuild_njt,
+            {"values": ONES, "offsets": STARTS, "lengths": STARTS, "_ragged_idx": 1},
+        ),
+        "its lengths and offsets do not fit each other",
+    ),
+    "offsets that are no integers": (
+        Rebuilt(
+            torch.nested._internal.nested_tensor._rebuild_njt,
+            {"values": ONES, "offsets": STARTS.double(), "_ragged_idx": 1},
+        ),
+        "its offsets are float64",
+    ),
+    "indices that are no integers": (
+        Rebuilt(
+            torch._utils._rebuild_sparse_tensor, torch.sparse_coo, (SIZES.t().float(), ONES[:2], (4,), True)
+        ),
+        "its indices are float32",
+    ),
+    "columns that are no integers": (
+        Rebuilt(
+            torch._utils._rebuild_sparse_tensor, torch.sparse_csr, (STARTS, ONES[:3].bool(), ONES[:3], (2, 4))
+        ),
+        "its col_indices are bool",
+    ),
+    "a scale that no number holds": (
+        Rebuilt(
+            torch._utils._rebuild_qtensor,
+            torch.quantize_per_tensor(ONES, 1.0, 0, torch.quint8).storage(),
+            0,
+            (4,),
+            (1,),
+            (torch.per_tensor_affine, 1.0, 10**400),
+            False,
+            OrderedDict(),
+        ),
+        "its zero point is no number",
+    ),
+    "a storage of other numbers": (
+        Rebuilt(
+            torch._utils._rebuild_qtensor,
+            ONES.storage(),
+            0,
+            (4,),
+            (1,),
+            (torch.per_tensor_affine, 1.0, 0),
+            False,
+            OrderedDict(),
+        ),
+        "it is quantised and its storage is of float32",
+    ),
+    "scales that are truth": (
+        Rebuilt(
+            torch._utils._rebuild_qtensor,
+            torch.quantize_per_tensor(ONES, 1.0, 0, torch.quint8).storage(),
+            0,
+            (4,),
+            (1,),
+            (torch.per_channel_affine, ONES.bool(), ONES, 0),
+            False,
+            OrderedDict(),
+        ),
+        "its scales are bool",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(ODD))
+def test_parts_that_do_not_fit_each_other_are_a_value_that_says_so(save: Save, name: str) -> None:
+    odd, words = ODD[name]
+    checkpoint = opened(save({"w": ONES, "odd": odd}))
+    assert checkpoint.listing.names == ["w"]
+    assert values(checkpoint) == {"odd": f"not a readable tensor: {words}"}
+
+
+def test_a_packed_tensor_whose_offset_leads_past_its_storage_is_flagged(save: Save) -> None:
+    def rebuilt(offset: int) -> Rebuilt:
+        scheme = (torch.per_channel_affine, ONES[:2].double(), ONES[:2].long(), 0)
+        storage = PACKED.storage()
+        return Rebuilt(
+            torch._utils._rebuild_qtensor, storage, offset, (2, 8), (8, 1), scheme, False, OrderedDict()
+        )
+
+    checkpoint = opened(save({"in": rebuilt(8), "past": rebuilt(9)}))
+    assert checkpoint.listing.problem(0) is None
+    # The second row of 16 numbers, less the zero point.
+    assert checkpoint.read("in").flatten().tolist() == [n - 1 for n in range(16)]
+    assert checkpoint.listing.problem(1) == "it reaches to byte 17 of a storage that has 16 bytes"
+
+
+def test_a_tensor_of_more_dimensions_than_numpy_has_is_listed_and_its_numbers_are_refused_in_words(
+    save: Save,
+) -> None:
+    deep = torch.full([1] * 100, 2.0)
+    checkpoint = opened(save({"deep": deep, "flat": deep.reshape([1] * 30), "v": ONES}))
+    assert checkpoint.listing.shape[0] == tuple(deep.shape)
+    with pytest.raises(ValuesError, match="has 100 dimensions; numbers of at most"):
+        checkpoint.read("deep")
+    assert_same_numbers(checkpoint.read("flat"), deep.reshape([1] * 30).numpy())
+    assert checkpoint.read("v").tolist() == [1, 1, 1, 1]

@@ -207,6 +207,17 @@ def test_sarif_names_the_shard_and_writes_paths_as_uris(tmp_path: Path) -> None:
     assert found["inf"]["physicalLocation"]["artifactLocation"]["uri"] == f"a%20b%25/{names[1]}"
 
 
+def test_sarif_of_an_index_that_names_what_no_file_can_be_named_is_written(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors")
+    index = tmp_path / "m.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "a.safetensors", "b": "\ud800.safetensors"}}))
+    (run,) = json.loads(checked(str(index), "--sarif", status=1))["runs"]
+    (missing, _) = run["results"]
+    assert missing["ruleId"] == "missing-shard"
+    uri = missing["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert uri == f"file://{tmp_path}/%5Cud800.safetensors"
+
+
 # Models, and what is not imported
 
 

@@ -1,0 +1,1 @@
+"""Broken files by the million, read under an alarm: ``python -m tests.fuzz``."""
