@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from paramtui.checkpoints.source import CheckpointSource
+    from paramtui.core.damage import Damage
     from paramtui.core.statistics import Statistics
     from paramtui.engine.client import EngineSource
     from paramtui.errors import ValuesError
@@ -32,6 +33,7 @@ def run_check(
     from paramtui.core.trust import Uses
 
     found: dict[int, Statistics | ValuesError] = {}
+    damages: list[Damage] = []
     with contextlib.ExitStack() as held:
         checkpoint = model_target(options.target) is None
         crew = None
@@ -48,11 +50,13 @@ def run_check(
         if options.values:
             from paramtui.counting import told
 
+            if checkpoint:
+                damages = told(cast("CheckpointSource", source).damage)
             if crew is not None:
                 cast("CheckpointSource", source).scanner(crew=crew)
             tensors = [tensor for tensor in range(len(listing)) if not listing.problem(tensor)]
             told(lambda progress: source.scan(tensors, found.__setitem__, progress=progress))
-    findings = check(listing, uses, found)
+    findings = check(listing, uses, found, damages)
     if options.sarif:
         from paramtui.commands.sarif import check_sarif
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.scan_crew import Crew
     from paramtui.checkpoints.scanning import Scanner
     from paramtui.core.copies import CopySearch
+    from paramtui.core.damage import Damage
     from paramtui.core.listing import Listing
     from paramtui.core.overlay import Overlay
     from paramtui.core.source import Window
@@ -208,6 +209,22 @@ class CheckpointSource(MeasuringMixin):
         from paramtui.checkpoints.copies import find_copies
 
         return find_copies(self, progress, stop)
+
+    def find_damage(
+        self, progress: Callable[[int, int], None] | None = None, stop: Event | None = None
+    ) -> list[Damage]:
+        """See `paramtui.checkpoints.zip_damage.find_damage`; other formats have no checksums."""
+        from paramtui.checkpoints.zip_damage import find_damage
+
+        return find_damage(self.runs, progress, stop)
+
+    async def damage(self, progress: Callable[[int, int], None] | None) -> list[Damage]:
+        """`find_damage`, off the event loop's thread."""
+        from threading import Event
+
+        from paramtui.core.background import in_thread
+
+        return await in_thread(lambda stop: self.find_damage(progress, stop), Event())
 
     def find_uses(self) -> Uses:
         """Every global of its pickles, and where in the tree it is used; they are read once more, as data.

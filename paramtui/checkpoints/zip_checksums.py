@@ -121,15 +121,15 @@ def changed_records(file: RandomFile, ranges: Sequence[tuple[int, int]]) -> list
             )
         if not chosen or chosen[-1] != index:
             chosen.append(index)
-    entries = _entries(directory)
-    return [_checksum(directory, index, *entries[index]) for index in chosen]
+    places = entries(directory)
+    return [_checksum(directory, index, *places[index]) for index in chosen]
 
 
 def _content_end(directory: ZipDirectory, index: int) -> int:
     return directory.begin(index) + directory.packed_nbytes[index]
 
 
-def _entries(directory: ZipDirectory) -> list[tuple[int, int, int]]:
+def entries(directory: ZipDirectory) -> list[tuple[int, int, int]]:
     """Byte where each record's entry of the directory starts, its flags, and its checksum."""
     begin, length = directory.place
     raw = directory.file.read(begin, length)

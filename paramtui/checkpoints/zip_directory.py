@@ -206,38 +206,38 @@ class ZipDirectory:
 
 
 class RecordRun:
-    """The content of one record as a run of bytes."""
+    """The content of one record, the `index`-th of a `directory`, as a run of bytes."""
 
-    __slots__ = ("_directory", "_index", "big_endian", "nbytes")
+    __slots__ = ("big_endian", "directory", "index", "nbytes")
 
     def __init__(self, directory: ZipDirectory, index: int, big_endian: bool) -> None:  # noqa: FBT001
-        self._directory = directory
-        self._index = index
+        self.directory = directory
+        self.index = index
         self.nbytes = directory.nbytes[index]
         self.big_endian = big_endian
 
     def read(self, begin: int, nbytes: int) -> bytes:
         """Bytes of the record: in place if it is stored, else from its inflated content."""
-        directory, index = self._directory, self._index
+        directory, index = self.directory, self.index
         if self._stored:
             return directory.file.read(directory.begin(index) + begin, nbytes)
         return directory.inflated(index)[begin : begin + nbytes]
 
     @property
     def _stored(self) -> bool:
-        directory, index = self._directory, self._index
+        directory, index = self.directory, self.index
         return directory.method[index] == STORED and directory.packed_nbytes[index] == self.nbytes
 
     @property
     def file(self) -> RandomFile:
         """The archive."""
-        return self._directory.file
+        return self.directory.file
 
     def place(self) -> Place | None:
         """Where a stored record begins; None for a deflated one."""
         if not self._stored:
             return None
-        return Place(self._directory.file, self._directory.begin(self._index))
+        return Place(self.directory.file, self.directory.begin(self.index))
 
 
 def _zip64_fields(extra: bytes, nbytes: int, packed: int, header: int) -> tuple[int, int, int]:

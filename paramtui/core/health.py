@@ -14,6 +14,7 @@ from paramtui.core.warned import Warned
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from paramtui.core.damage import Damage
     from paramtui.core.families import Odd
     from paramtui.core.listing import Listing
     from paramtui.core.statistics import Statistics
@@ -47,6 +48,7 @@ RULES: Final = {
     "missing-shard": Rule(ERROR, "a file of the checkpoint is missing"),
     "unreadable-file": Rule(ERROR, "a file of the checkpoint cannot be read"),
     "missing-tensor": Rule(ERROR, "the index names a tensor that no file holds"),
+    "damaged-data": Rule(ERROR, "bytes are not those that were written: their checksum says so"),
     "unreadable-tensor": Rule(ERROR, "the numbers of a tensor cannot be read"),
     "nan": Rule(ERROR, "a tensor has numbers that are NaN"),
     "unusual-global": Rule(WARNING, "a pickle names what checkpoints usually do not"),
@@ -102,6 +104,7 @@ def check(
     listing: Listing,
     uses: Uses = Uses(),  # noqa: B008  holds nothing that changes
     figures: Mapping[int, Statistics | ValuesError] | None = None,
+    damages: Sequence[Damage] = (),
 ) -> list[Finding]:
     """All findings: errors first, then in the order of the rules.
 
@@ -109,10 +112,11 @@ def check(
         listing: Of a checkpoint or model.
         uses: What its pickles refer to.
         figures: Of the tensors whose numbers were read, or why they could not be.
+        damages: What disagrees with its checksum.
     """
     found = [*trust(listing, uses), *warned(listing), *problems(listing), *declared(listing)]
     found += [*names(listing), *slack(listing), *families(listing), *notes(listing)]
-    found += values(listing, figures or {})
+    found += [*damaged(listing, damages), *values(listing, figures or {})]
     place = {rule: at for at, rule in enumerate(RULES)}
     found.sort(key=lambda finding: (SEVERITIES.index(finding.severity), place[finding.rule]))
     return found
@@ -248,6 +252,20 @@ def notes(listing: Listing) -> Iterator[Finding]:
 
 
 # Numbers
+
+
+def damaged(listing: Listing, damages: Sequence[Damage]) -> Iterator[Finding]:
+    """What disagrees with its checksum, by the tensors that lie in it."""
+    at = tensors_in(listing, [damage.location for damage in damages])
+    for path, location, words in damages:
+        tensors = at[location] if location >= 0 else []
+        if not tensors:
+            yield _of_file("damaged-data", path, words)
+            continue
+        more = len(tensors) - 1
+        if more:
+            words += f"; {more:,} more {'tensors lie' if more > 1 else 'tensor lies'} in it"  # noqa: PLW2901
+        yield _finding("damaged-data", listing.names[tensors[0]], words, tensors[0])
 
 
 def values(listing: Listing, figures: Mapping[int, Statistics | ValuesError]) -> Iterator[Finding]:
