@@ -45,12 +45,13 @@ def small(tmp_path: Path, computer: SharedComputer) -> CheckpointEditor:
         ("gone/out.pt", "no such file or directory"),
     ],
 )
+@pytest.mark.parametrize("over", [True, False])
 def test_a_path_that_no_file_can_have_is_refused_with_the_reason(
-    tmp_path: Path, computer: SharedComputer, name: str, words: str
+    tmp_path: Path, computer: SharedComputer, name: str, words: str, over: bool
 ) -> None:
     editor = small(tmp_path, computer)
     with pytest.raises(SavingError, match=words):
-        save_to(editor, f"{tmp_path}/{name}")
+        save_to(editor, f"{tmp_path}/{name}", over=over)
     assert [each.name for each in tmp_path.iterdir()] == ["x.pt"]
     assert editor.history.unsaved
 

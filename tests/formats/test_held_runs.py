@@ -45,6 +45,13 @@ def test_held_runs_are_those_of_the_file(
     assert len(os.listdir("/dev/fd")) == before
 
 
+async def test_a_window_is_read_off_the_loop_too(tmp_path: Path) -> None:
+    torch.save({"w": torch.arange(12.0).view(3, 4)}, tmp_path / "x.pt")
+    window = await open_checkpoint(str(tmp_path / "x.pt")).window(0, [range(1, 3), [0, 3]])
+    assert window.values is not None
+    assert window.values.tolist() == [[4, 7], [8, 11]]
+
+
 async def test_what_a_checkpoint_names_is_told_off_the_loop_too(tmp_path: Path) -> None:
     torch.save({"w": torch.ones(2)}, tmp_path / "x.pt")
     source = open_checkpoint(str(tmp_path / "x.pt"))
