@@ -20,7 +20,7 @@ from paramtui.checkpoints.edit_results import View
 from paramtui.core.edits import ApplyFunction, Call, Initialise, SetCells, Step
 from paramtui.errors import EditError, NoRoomError, RunStoppedError
 from tests.editing.checkpoints import SharedComputer, all_bits, all_shown, bits, opened, shown
-from tests.support import rewrite_zip
+from tests.support import open_descriptors, rewrite_zip
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.editing import CheckpointEditor
@@ -60,13 +60,13 @@ def test_a_work_file_that_cannot_be_written_is_removed_and_said(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     computer.catalogue()  # starts the engine
-    before = len(os.listdir("/dev/fd"))
+    before = open_descriptors()
     with monkeypatch.context() as patched:
         patched.setattr(os, call, full)
         with pytest.raises(NoRoomError, match="new numbers cannot be kept: No space left on device"):
             apply(editor, ApplyFunction("0", RESET, 1))
     assert unchanged(editor, computer)
-    assert len(os.listdir("/dev/fd")) == before
+    assert open_descriptors() == before
     apply(editor, ApplyFunction("0", RESET, 1))
     assert not unchanged(editor, computer)
 
@@ -77,7 +77,7 @@ def test_who_stops_while_the_work_file_is_filled_or_compared_leaves_nothing(
     apply(editor, ApplyFunction("0", RESET, 1))
     asyncio.run(editor.undo())
     editor.history.undone.clear()
-    before = len(os.listdir("/dev/fd"))
+    before = open_descriptors()
     for name in ("make_file", "changed_ranges"):
         real = getattr(edit_results, name)
 
@@ -91,7 +91,7 @@ def test_who_stops_while_the_work_file_is_filled_or_compared_leaves_nothing(
             with pytest.raises(RunStoppedError, match="nothing was changed"):
                 apply(editor, ApplyFunction("0", RESET, 1))
         assert unchanged(editor, computer)
-        assert len(os.listdir("/dev/fd")) == before
+        assert open_descriptors() == before
 
 
 def test_differences_are_found_across_pieces_as_one_range(

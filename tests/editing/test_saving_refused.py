@@ -19,6 +19,7 @@ from paramtui.core.listing import ITEM, ROOT, Listing
 from paramtui.core.overlay import Overlay
 from paramtui.errors import SavingError
 from tests.editing.checkpoints import SharedComputer, all_bits, all_shown, loaded, opened, written
+from tests.support import open_descriptors
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.editing import CheckpointEditor
@@ -45,12 +46,13 @@ def small(tmp_path: Path, computer: SharedComputer) -> CheckpointEditor:
         ("gone/out.pt", "no such file or directory"),
     ],
 )
+@pytest.mark.parametrize("over", [True, False])
 def test_a_path_that_no_file_can_have_is_refused_with_the_reason(
-    tmp_path: Path, computer: SharedComputer, name: str, words: str
+    tmp_path: Path, computer: SharedComputer, name: str, words: str, over: bool
 ) -> None:
     editor = small(tmp_path, computer)
     with pytest.raises(SavingError, match=words):
-        save_to(editor, f"{tmp_path}/{name}")
+        save_to(editor, f"{tmp_path}/{name}", over=over)
     assert [each.name for each in tmp_path.iterdir()] == ["x.pt"]
     assert editor.history.unsaved
 
@@ -116,9 +118,9 @@ def test_a_set_is_no_more_open_after_it_was_saved_than_before(
     tmp_path: Path, computer: SharedComputer
 ) -> None:
     editor = shards(tmp_path, computer)
-    before = len(os.listdir("/dev/fd"))
+    before = open_descriptors()
     save_to(editor, tmp_path / "set")
-    assert len(os.listdir("/dev/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_a_tensor_that_lies_nowhere_is_saved_as_an_empty_one(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from paramtui.checkpoints import copies
 from paramtui.checkpoints.copies import HeldRuns
 from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.errors import ValuesError
-from tests.support import rewrite_zip
+from tests.support import open_descriptors, rewrite_zip
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -26,7 +25,7 @@ def test_held_runs_are_those_of_the_file(
     torch.save(held, tmp_path / "plain.pt")
     path = rewrite_zip(tmp_path / "plain.pt", tmp_path / "x.pt", lambda _, content: content, method=method)
     source = open_checkpoint(str(path))
-    before = len(os.listdir("/dev/fd"))
+    before = open_descriptors()
     with HeldRuns(source) as runs:
         for name in "abcabba":
             location = source.listing.location[source.listing.names.index(name)]
@@ -42,7 +41,14 @@ def test_held_runs_are_those_of_the_file(
                 for each in (runs, source):
                     with pytest.raises(ValuesError, match="lie outside the 1,600 bytes stored"):
                         each.read(location, begin, nbytes)
-    assert len(os.listdir("/dev/fd")) == before
+    assert open_descriptors() == before
+
+
+async def test_a_window_is_read_off_the_loop_too(tmp_path: Path) -> None:
+    torch.save({"w": torch.arange(12.0).view(3, 4)}, tmp_path / "x.pt")
+    window = await open_checkpoint(str(tmp_path / "x.pt")).window(0, [range(1, 3), [0, 3]])
+    assert window.values is not None
+    assert window.values.tolist() == [[4, 7], [8, 11]]
 
 
 async def test_what_a_checkpoint_names_is_told_off_the_loop_too(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from paramtui.checkpoints.files import RandomFile, kind_of
 from paramtui.checkpoints.temporary import identity_of
 from paramtui.errors import TargetError, ValuesError
+from tests.support import open_descriptors
 
 CONTENT = bytes(range(250))
 
@@ -27,10 +28,6 @@ def failing(number: int) -> object:
         raise OSError(number, os.strerror(number))
 
     return call
-
-
-def descriptors() -> int:
-    return len(os.listdir("/dev/fd"))
 
 
 @pytest.mark.parametrize("preadv", [True, False])
@@ -90,25 +87,25 @@ def test_what_the_system_refuses_to_read_is_said_with_the_byte(
 def test_what_the_system_refuses_to_open_leaves_nothing_open(
     path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    before = descriptors()
+    before = open_descriptors()
     with monkeypatch.context() as patched:
         patched.setattr(os, call, failing(errno.ESTALE))
         with pytest.raises(TargetError, match="stale file handle"):
             RandomFile(str(path))
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_a_closed_file_is_opened_for_each_read_and_a_pinned_one_stays_open(path: Path) -> None:
-    before = descriptors()
+    before = open_descriptors()
     file = RandomFile(str(path))
     file.close()
     file.close()
     assert file.read(5, 2) == b"\x05\x06"
-    assert descriptors() == before
+    assert open_descriptors() == before
     file.pin()
     file.pin()
     file.close()
-    assert descriptors() == before + 1
+    assert open_descriptors() == before + 1
     other = path.with_name("other")
     other.write_bytes(b"other")
     os.replace(other, path)

@@ -115,6 +115,16 @@ def test_of_files_without_numbers_none_is_missing(tmp_path: Path) -> None:
     assert source.complete
 
 
+def test_tensors_that_lie_in_another_shard_than_the_index_says_are_counted(tmp_path: Path) -> None:
+    two_shards(tmp_path)
+    index(tmp_path, {"a": MAP["b"], "b": MAP["a"]})
+    checkpoint = opened(tmp_path)
+    assert checkpoint.listing.names == ["b", "a"]
+    assert checkpoint.listing.warnings == [
+        "2 tensors lie in another shard than the index says, the first b in model-00002-of-00002.safetensors"
+    ]
+
+
 @pytest.mark.parametrize("said", ["listed", "once", "neither", 24.0, True, "text"])
 def test_a_size_that_counts_shared_memory_in_either_way_is_right(tmp_path: Path, said: object) -> None:
     whole = torch.ones(4)

@@ -12,6 +12,7 @@ import pytest
 from paramtui.checkpoints import scan_crew
 from paramtui.checkpoints.scan_crew import Crew, Stop, Work, cores, pieces
 from paramtui.errors import EngineError, RunStoppedError, ValuesError
+from tests.support import open_descriptors
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -208,10 +209,10 @@ def test_a_process_that_cannot_be_started_is_said_and_leaves_nothing_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    before = len(os.listdir("/dev/fd"))
+    before = open_descriptors()
     with pytest.raises(EngineError, match="cannot be started: No such file or directory"):
         Crew().work(works(1, nothing), nothing, Stop())
-    assert len(os.listdir("/dev/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_files_that_cannot_be_opened_are_their_tensors_trouble() -> None:

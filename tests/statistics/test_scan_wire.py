@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 
 from paramtui.checkpoints.scan_wire import MAX_FILES, WireEndedError, receive, send
+from tests.support import open_descriptors
 
 MESSAGE = {"work": "count", "name": "weight \u2014 \ud83d", "sizes": [1, 2, 1 << 40]}
 DATA = bytes(range(256)) * 3
-
-
-def open_files() -> int:
-    return len(os.listdir("/dev/fd"))
 
 
 def test_a_message_comes_with_its_bytes_and_files(tmp_path: Path) -> None:
@@ -41,7 +38,7 @@ def test_a_message_cut_anywhere_leaves_no_file_open(tmp_path: Path) -> None:
         whole = theirs.recv(1 << 20)
     with (tmp_path / "a").open("rb") as file:
         for length in range(0, len(whole), 7):
-            before = open_files()
+            before = open_descriptors()
             ours, theirs = socket.socketpair()
             with theirs:
                 if length:
@@ -49,7 +46,7 @@ def test_a_message_cut_anywhere_leaves_no_file_open(tmp_path: Path) -> None:
                 ours.close()
                 with pytest.raises(WireEndedError):
                     receive(theirs)
-            assert open_files() == before
+            assert open_descriptors() == before
 
 
 def test_the_end_of_the_other_side_is_told_from_either_direction() -> None:

@@ -24,7 +24,7 @@ from paramtui.editable import EditableCheckpoint
 from paramtui.errors import ParamtuiError, RunStoppedError, ValuesError
 from tests.statistics.against_torch import check_against_torch
 from tests.statistics.test_checkpoints import exact_of, figures
-from tests.support import rewrite_zip
+from tests.support import open_descriptors, rewrite_zip
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.source import CheckpointSource
@@ -179,7 +179,7 @@ def test_files_that_cannot_all_be_opened_leave_none_open(tmp_path: Path) -> None
         save_file({f"w{number}": torch.ones(9)}, tmp_path / f"model-{number:05}-of-00002.safetensors")
     source = open_checkpoint(str(tmp_path))
     _, files = message_of(source, None, [0, 1], {}, None)
-    before = len(os.listdir("/dev/fd"))
+    before = open_descriptors()
     opened = files()
     assert len(opened) == 2
     for file in opened:
@@ -187,7 +187,7 @@ def test_files_that_cannot_all_be_opened_leave_none_open(tmp_path: Path) -> None
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ParamtuiError, match="no such file"):
         files()
-    assert len(os.listdir("/dev/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_what_no_part_asks_for_is_not_among_the_segments(tmp_path: Path) -> None:
