@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -144,7 +145,7 @@ class _Process:
             with self._lock:
                 send(self._connection, work.message, files=files)
         except WireEndedError:
-            raise EngineError("a process that counts has ended") from None
+            raise self._ended() from None
         finally:
             for file in files:
                 os.close(file)
@@ -160,9 +161,25 @@ class _Process:
                 if "results" in message:
                     return message, data
         except WireEndedError:
-            raise EngineError("a process that counts has ended") from None
+            raise self._ended() from None
         finally:
             stopped.deafen(self.stop)
+
+    def _ended(self) -> EngineError:
+        """What is known of why it is gone."""
+        status: int | None = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(1)
+        if status is None or status >= 0:
+            return EngineError("a process that counts has ended", hint="count again")
+        name = signal.Signals(-status).name
+        memory = "was the machine out of memory? " if name == "SIGKILL" else ""
+        return EngineError(f"a process that counts has ended by {name}", hint=f"{memory}count again")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is there."""
+        return self._process.poll() is None
 
     def stop(self) -> None:
         """Asks it to stop what it does."""
@@ -211,8 +228,12 @@ class Crew:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                process = self._idle.pop()
+                if process.alive:
+                    return process
+                # Short of memory, the system ends those first that wait.
+                process.close()
         return _Process(self._niceness)
 
     def _leave(self, process: _Process | None, *, broken: bool) -> None:

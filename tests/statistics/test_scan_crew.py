@@ -22,6 +22,7 @@ class Fake:
 
     made: list[Fake] = []
     does: Callable[[Work, Stop], Answer | None]
+    alive = True
 
     def __init__(self, niceness: int) -> None:
         self.niceness = niceness
@@ -230,13 +231,38 @@ def test_files_that_cannot_be_opened_are_their_tensors_trouble() -> None:
     crew.close()
 
 
-def test_a_process_that_was_killed_while_idle_is_said() -> None:
+def test_a_process_that_was_killed_while_idle_is_replaced() -> None:
     crew = Crew()
     crew.start()
-    for process in crew._idle:
+    killed = list(crew._idle)
+    for process in killed:
         process._process.kill()
         process._process.wait()
-    with pytest.raises(EngineError, match="a process that counts has ended"):
+    taken = crew._take()
+    assert taken.alive and taken not in killed
+    assert not crew._idle and all(process._connection.fileno() < 0 for process in killed)
+    taken.close()
+    assert not taken.alive
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (
+            "import os, signal, sys; os.kill(os.getpid(), signal.SIGKILL)",
+            "by SIGKILL .was the machine out of",
+        ),
+        ("import os, signal, sys; os.kill(os.getpid(), signal.SIGTERM)", "by SIGTERM .count again"),
+        ("raise SystemExit(3)", "has ended .count again"),
+        ("import os, sys, time; os.close(int(sys.argv[1])); time.sleep(60)", "has ended .count again"),
+    ],
+)
+def test_a_process_that_ends_while_it_works_is_said_with_what_is_known_of_why(
+    monkeypatch: pytest.MonkeyPatch, start: str, words: str
+) -> None:
+    monkeypatch.setattr("paramtui.checkpoints.scan_crew._START", start)
+    crew = Crew()
+    with pytest.raises(EngineError, match=words):
         crew.work([Work({}, list, lambda *_: None)], nothing, Stop())
     crew.close()
 

@@ -130,3 +130,25 @@ def gone(pid: int) -> None:
         assert select.select([descriptor], [], [], 60)[0], f"{pid} is still there"
     finally:
         os.close(descriptor)
+
+
+def test_processes_that_count_can_be_killed_and_the_screen_lives(terminal: Start, save: Save) -> None:
+    base = torch.zeros(1 << 22)
+    path = save({f"w{n}": base[n : n + (1 << 22) - 500] for n in range(400)})
+    found = terminal(str(path))
+    found.until(lambda text: "clean" in text)
+    found.press("I")
+    found.until(lambda text: "esc stops" in text)
+    workers = children(found.process.pid)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    found.until(lambda text: "by SIGKILL" in text)
+    # And can do it again.
+    found.press("I")
+    found.until(lambda text: "esc stops" in text)
+    workers += children(found.process.pid)
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
+    for worker in workers:
+        gone(worker)
