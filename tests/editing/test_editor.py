@@ -107,6 +107,25 @@ def test_a_function_of_ones_own_changes_what_it_changes(custom: tuple[Checkpoint
     compile(script, "script.py", "exec")
 
 
+def test_a_function_that_changes_nothing_says_so_and_is_undone_and_done_again(
+    custom: tuple[CheckpointEditor, str],
+) -> None:
+    editor, source = custom
+    halve = Call("halve", (), source)
+    apply(editor, SetCells("b", "...", "=", 0))
+    outcome = asyncio.run(editor.apply(Initialise((Step("a", halve), Step("b", halve)), 0)))
+    assert outcome.changed == (0,), "half of nothing is nothing"
+    outcome = asyncio.run(editor.apply(Initialise((Step("b", halve),), 0)))
+    assert outcome.changed == ()
+    assert outcome.said.endswith(": nothing was changed")
+    halved = bits(held()["a"] * 0.5)
+    for _ in range(2):
+        asyncio.run(editor.undo())
+    assert shown(editor, 0) == bits(held()["a"])
+    assert asyncio.run(editor.redo()).changed == (0,)
+    assert (shown(editor, 0), shown(editor, 1)) == (halved, bytes(20))
+
+
 def test_the_script_of_no_change_asks_no_engine(
     editor: CheckpointEditor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

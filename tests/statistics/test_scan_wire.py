@@ -37,8 +37,8 @@ def test_a_message_cut_anywhere_leaves_no_file_open(tmp_path: Path) -> None:
         send(ours, MESSAGE, DATA)
         whole = theirs.recv(1 << 20)
     with (tmp_path / "a").open("rb") as file:
+        before = open_descriptors()
         for length in range(0, len(whole), 7):
-            before = open_descriptors()
             ours, theirs = socket.socketpair()
             with theirs:
                 if length:
@@ -46,7 +46,7 @@ def test_a_message_cut_anywhere_leaves_no_file_open(tmp_path: Path) -> None:
                 ours.close()
                 with pytest.raises(WireEndedError):
                     receive(theirs)
-            assert open_descriptors() == before
+        assert open_descriptors() == before
 
 
 def test_the_end_of_the_other_side_is_told_from_either_direction() -> None:
