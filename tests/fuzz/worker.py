@@ -43,8 +43,9 @@ SECONDS: Final = 5
 NBYTES: Final = 256 << 20
 """Memory that the process may come to take, interpreter and seeds included."""
 
-CLOSELY: Final = 50
-"""One case in so many is printed in every form, and windows of its numbers are read."""
+CLOSELY: Final = {"memory": 51, "files": 7}
+"""One case in so many is printed in every form, and windows of its numbers are read; odd, so that two
+processes share them."""
 _LISTED_ERRORS: Final = (FormatError, TargetError, ValuesError, EditError)
 _STREAMS: Final = {
     "memory": {"pickle": 66, "header": 14, "legacy": 7, "archive": 7, "journal": 3, "config": 2, "index": 1},
@@ -224,11 +225,7 @@ def fuzz(worker: Worker, seeds: list[Case], options: argparse.Namespace, progres
             case = mutated(rng, by_unit[rng.choice(units)])
             origin = f"{name} case {number:,} of seed {options.seed}"
             progress[:] = origin.encode().ljust(len(progress))
-            worker.run(
-                case,
-                origin,
-                closely=number // options.jobs % CLOSELY == 0 or name == "files" and number % 7 == 0,
-            )
+            worker.run(case, origin, closely=number % CLOSELY[name] == 0)
 
 
 def main() -> None:
