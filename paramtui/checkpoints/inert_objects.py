@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+# Entries from which on a dict that is asked for a key is looked through once for all keys.
+_MANY: Final = 64
+
 
 class GlobalRef:
     """The name of a class or function, never the thing itself."""
@@ -18,16 +23,26 @@ class GlobalRef:
 class Pairs:
     """A dict or OrderedDict: keys and values in turn, in the order of the file."""
 
-    __slots__ = ("cls", "items", "state")
+    __slots__ = ("_known", "cls", "items", "state")
 
     def __init__(self, cls: GlobalRef | None = None) -> None:
         self.cls = cls
         self.items: list[object] = []
         self.state: object = None
+        self._known: dict[str, object] | None = None
 
     def get(self, key: str, default: object = None) -> object:
-        """The last value stored under the text `key`."""
+        """The last value stored under the text `key`, in a dict that is complete."""
         items = self.items
+        if len(items) > 2 * _MANY:
+            if self._known is None:
+                # Only texts are hashed: other keys of a file can be made to collide.
+                self._known = {
+                    found if isinstance(found, str) else found.decode("utf-8", "backslashreplace"): item
+                    for found, item in zip(items[::2], items[1::2], strict=True)
+                    if isinstance(found, str | bytes)
+                }
+            return self._known.get(key, default)
         for index in range(len(items) - 2, -1, -2):
             found = items[index]
             if (type(found) is str and found == key) or (

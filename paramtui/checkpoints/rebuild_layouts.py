@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs, Record
-from paramtui.checkpoints.tensor_spec import MalformedError, TensorSpec, sizes
+from paramtui.checkpoints.tensor_spec import MAX_DIMS, MalformedError, TensorSpec, sizes
 from paramtui.core.geometry import Geometry, Quantizer, Shape
 from paramtui.core.warned import of_part
 
@@ -56,6 +56,7 @@ def _factors(
         return spec.geometry
     if len(numbers) != (length if length is not None else 1):
         raise MalformedError(f"its {what}s do not fit its axis")
+    rebuilder.budget.look(len(numbers))
     for number in numbers:
         if type(number) not in (int, float):
             raise MalformedError(f"its {what} is no number")
@@ -133,9 +134,12 @@ def nested(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
         raise MalformedError("its table of sizes is not a 2-d int64 tensor")
     odd = spec.odd()
     rows, columns = table.shape
+    if columns > MAX_DIMS:
+        raise MalformedError(f"its components have {columns:,} dimensions, more than {MAX_DIMS}")
     odd.options["numel"] = prod(parts["buffer"].geometry.shape)
     dims: list[int | None] = [None] * columns
     if odd.problem is None:
+        rebuilder.budget.look(rows * columns)
         numbers = rebuilder.storages.small_integers(table, MAX_NESTED_PARTS * 8)
         for column in range(columns):
             found = set(numbers[column::columns])

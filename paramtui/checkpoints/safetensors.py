@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.source import CheckpointSource, FileRun, Run
+from paramtui.checkpoints.tensor_spec import MAX_DIMS, MAX_SIZE
 from paramtui.core.dtypes import DTYPES, storage_nbytes
 from paramtui.core.geometry import Extra, contiguous_stride
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
@@ -242,6 +243,8 @@ def list_tensors(
 
 def _layout(code: str, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int, str]:
     """Shape, strides, bytes and dtype of a header entry."""
+    if len(sizes) > MAX_DIMS or max(sizes, default=0) > MAX_SIZE:
+        raise ValueError
     count = 1
     for size in sizes:
         count *= size

@@ -48,8 +48,14 @@ def open_file(file: RandomFile, target: str, watch: Watch | None = None) -> Chec
         )
     folder = os.path.dirname(target)  # noqa: PTH120
     shards = list(dict.fromkeys(weight_map.values()))
+    paths: dict[str, str] = {}
     for shard in shards:
         _refuse_escape(shard, target)
+        path = os.path.normpath(shard)
+        if path in paths:
+            words = f"{safe_text(shard)!r} and {safe_text(paths[path])!r}"
+            raise FormatError(f"names one file as {words}", where=target)
+        paths[path] = shard
     if watch is not None:
         watch.outline(weight_map)
     source = _open_shards(target, folder, shards, watch)
@@ -276,7 +282,7 @@ def _compare_size(listing: Listing, metadata: object) -> None:
     totals = listing.totals(range(len(listing)))
     # What is shared is counted once by some writers, and storages as a whole by others.
     if said not in (totals.unique_nbytes, totals.storage_nbytes):
-        words = f"the index says that its tensors take {said:,.0f} bytes; the shards hold {totals.nbytes:,}"
+        words = f"the index says that its tensors take {said:,} bytes; the shards hold {totals.nbytes:,}"
         listing.warnings.append(Warned(words, "index-size"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from paramtui.checkpoints.inert_objects import GlobalRef, PersistentRef, Record
 from paramtui.core.dtypes import DTYPES
@@ -43,6 +43,10 @@ DTYPE_ALIASES = {
     "cdouble": "complex128",
     "chalf": "complex32",
 }
+
+# More dimensions no tensor has; PyTorch itself counts sizes in 64 bits.
+MAX_DIMS: Final = 128
+MAX_SIZE: Final = (1 << 63) - 1
 
 
 class MalformedError(Exception):
@@ -158,17 +162,23 @@ def class_name(record: Record) -> str:
 
 
 def sizes(found: object, what: str) -> tuple[int, ...]:
-    """A tuple of numbers that are not negative, from a tuple, a list or a ``torch.Size``."""
+    """A tuple of numbers that can be sizes or strides, from a tuple, a list or a ``torch.Size``.
+
+    Raises:
+        MalformedError: There are more than `MAX_DIMS`, or one is negative, beyond `MAX_SIZE` or no integer.
+    """
     if type(found) is not tuple:
         if type(found) is Record and type(found.func) is GlobalRef and found.func.full_name == "torch.Size":
             args = found.args
             found = args[0] if type(args) is tuple and args else ()
-        if type(found) is list:
+        if type(found) is list and len(found) <= MAX_DIMS:
             found = tuple(found)
         if type(found) is not tuple:
             raise MalformedError(f"its {what} is no tuple")
+    if len(found) > MAX_DIMS:
+        raise MalformedError(f"its {what} has {len(found):,} dimensions, more than {MAX_DIMS}")
     for number in found:
-        if type(number) is not int or number < 0:
+        if type(number) is not int or not 0 <= number <= MAX_SIZE:
             raise MalformedError(f"its {what} holds something that is no length")
     return found
 

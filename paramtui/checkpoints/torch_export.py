@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.safetensors import parse_strict
 from paramtui.checkpoints.source import CheckpointSource, Run
+from paramtui.checkpoints.tensor_spec import MAX_DIMS, MAX_SIZE
 from paramtui.checkpoints.zip_directory import RecordRun, ZipDirectory
 from paramtui.core.dtypes import ITEMSIZE, storage_nbytes
 from paramtui.core.geometry import Extra
@@ -71,7 +72,7 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
     locations: dict[str, int] = {}
     for config in config_names(directory):
         where = f"{file.path}, {safe_text(config)}"
-        fields = parse_strict(directory.content(config, MAX_CONFIG), where, at=0, duplicates=True)
+        fields = parse_strict(directory.text(config, MAX_CONFIG), where, at=0, duplicates=True)
         entries = fields.get("config")
         if not isinstance(entries, dict):
             words = f"{safe_text(config)}: has no map from names to tensors"
@@ -108,7 +109,7 @@ def _add(
     shape = tuple(_integer(size) for size in meta["sizes"])
     stride = tuple(_integer(step) for step in meta["strides"])
     offset = _integer(meta["storage_offset"])
-    if len(shape) != len(stride):
+    if len(shape) != len(stride) or len(shape) > MAX_DIMS:
         raise ValueError
     record = f"{folder}/{entry['path_name']}"
     count = 1
@@ -151,6 +152,6 @@ def _add(
 def _integer(field: dict[str, Any]) -> int:
     """A size that is known; a symbolic one has no number."""
     number = field["as_int"]
-    if type(number) is not int or number < 0:
+    if type(number) is not int or not 0 <= number <= MAX_SIZE:
         raise ValueError
     return number

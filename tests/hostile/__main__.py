@@ -42,9 +42,7 @@ def tried(
                     continue
                 target = bomb.lay(folder / "bomb")
                 for command in commands:
-                    yield Tried(
-                        group, bomb.name, " ".join(command), measurer.run([*command, str(target)])
-                    )
+                    yield Tried(group, bomb.name, " ".join(command), measurer.run([*command, str(target)]))
                 shutil.rmtree(folder / "bomb")
         measurer.close()
 

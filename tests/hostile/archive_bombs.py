@@ -71,7 +71,12 @@ def zip64_of(entries: list[Entry], count: int, nbytes: int, begin: int) -> bytes
     body = plain[:-22]
     end64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, nbytes, begin)
     locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(body), 1)
-    return body + end64 + locator + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 2**32 - 1, 2**32 - 1, 0)
+    return (
+        body
+        + end64
+        + locator
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 2**32 - 1, 2**32 - 1, 0)
+    )
 
 
 def main(pickled: bytes = GOOD) -> list[Entry]:
@@ -104,7 +109,12 @@ def _many_records(label: Callable[[int], str], count: int, pickled: bytes = GOOD
 
 
 def _weights_config(entries: str) -> bytes:
-    return zip_of([Entry("a/data/weights/m_weights_config.json", entries.encode()), Entry("a/data/weights/w", bytes(16))])
+    return zip_of(
+        [
+            Entry("a/data/weights/m_weights_config.json", entries.encode()),
+            Entry("a/data/weights/w", bytes(16)),
+        ]
+    )
 
 
 def _entry(sizes: str, offset: str = '{"as_int": 0}', path: str = "w") -> str:
@@ -121,9 +131,15 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
         [Entry(f"{index}", b"", header=0, packed=0, nbytes=0) for index in range(12_000)]
     ),
     "a zip with one name twice": lambda: zip_of([*main(), *main()]),
-    "a zip with overlapping records": lambda: zip_of([*main(), Entry("archive/data/1", b"", header=10, packed=30, nbytes=30)]),
-    "a zip with a record of 4 GB": lambda: zip_of([Entry("archive/data.pkl", GOOD, nbytes=2**32 - 2, packed=2**32 - 2)]),
-    "a zip with a stored record of other sizes": lambda: zip_of([Entry("archive/data.pkl", GOOD, nbytes=2**31)]),
+    "a zip with overlapping records": lambda: zip_of(
+        [*main(), Entry("archive/data/1", b"", header=10, packed=30, nbytes=30)]
+    ),
+    "a zip with a record of 4 GB": lambda: zip_of(
+        [Entry("archive/data.pkl", GOOD, nbytes=2**32 - 2, packed=2**32 - 2)]
+    ),
+    "a zip with a stored record of other sizes": lambda: zip_of(
+        [Entry("archive/data.pkl", GOOD, nbytes=2**31)]
+    ),
     "a zip with a record past its end": lambda: zip_of([*main(), Entry("archive/data/1", b"", header=2**31)]),
     "a zip with long names": lambda: zip_of(
         [*main(), *(Entry(f"archive/{index}" + "n" * 60_000, b"") for index in range(7))]
@@ -139,7 +155,8 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
         [Entry("archive/data.pkl", GOOD, nbytes=2**32 - 1, packed=2**32 - 1)], extra=b"\1\0\0\0"
     ),
     "a zip with zip64 fields of 2^64": lambda: zip_of(
-        [Entry("archive/data.pkl", GOOD, nbytes=2**32 - 1, packed=2**32 - 1)], extra=b"\1\0\x10\0" + b"\xff" * 16
+        [Entry("archive/data.pkl", GOOD, nbytes=2**32 - 1, packed=2**32 - 1)],
+        extra=b"\1\0\x10\0" + b"\xff" * 16,
     ),
     "a zip with many extra fields": lambda: zip_of(
         [
@@ -165,7 +182,14 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
         ]
     ),
     "a pickle of lists that inflates to 20 MB": lambda: zip_of(
-        [Entry("archive/data.pkl", _packed(EMPTY_LIST + MARK + EMPTY_LIST * (20 << 20) + APPENDS + STOP), method=8, nbytes=(20 << 20) + 4)]
+        [
+            Entry(
+                "archive/data.pkl",
+                _packed(EMPTY_LIST + MARK + EMPTY_LIST * (20 << 20) + APPENDS + STOP),
+                method=8,
+                nbytes=(20 << 20) + 4,
+            )
+        ]
     ),
     "a pickle of 1 GB that claims to be small": lambda: _bomb("archive/data.pkl", nbytes=100),
     "a byte order that inflates to 1 GB": lambda: _bomb("archive/byteorder"),
@@ -176,9 +200,17 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
     "a storage that inflates to 255 MB": lambda: _bomb("archive/data/0", nbytes=255 << 20),
     "a storage of 1 GB that claims 16 bytes": lambda: _bomb("archive/data/0", nbytes=16),
     "constants that inflate to 1 GB": lambda: _bomb("archive/constants.pkl"),
-    "constants of lists that inflate to 200 MB": lambda: _bomb("archive/constants.pkl", EMPTY_LIST, 200 << 20),
+    "constants of lists that inflate to 200 MB": lambda: _bomb(
+        "archive/constants.pkl", EMPTY_LIST, 200 << 20
+    ),
     "nine deflated pickles of 200 MB": lambda: zip_of(
-        [*main(), *(Entry(f"archive/{index}.pkl", deflated(EMPTY_LIST, 100 << 20), method=8, nbytes=100 << 20) for index in range(9))]
+        [
+            *main(),
+            *(
+                Entry(f"archive/{index}.pkl", deflated(EMPTY_LIST, 100 << 20), method=8, nbytes=100 << 20)
+                for index in range(9)
+            ),
+        ]
     ),
     "a deflated record that is none": lambda: zip_of([Entry("archive/data.pkl", b"\xff" * 1000, method=8)]),
     "only the end of a zip": lambda: b"PK\3\4" + b"PK\5\6" + bytes(18),
@@ -240,12 +272,14 @@ def _number(count: int) -> bytes:
 
 
 OLDER: dict[str, Callable[[], bytes]] = {
-    "an old file of huge pickles": lambda: HEAD
-    + VERSION
-    + (EMPTY_LIST + MARK + EMPTY_LIST * 300_000 + APPENDS + STOP)
-    + (EMPTY_DICT + MARK + EMPTY_LIST * 300_000 + SETITEMS + STOP)
-    + list_of(*[text("k")] * 60_000)
-    + STOP,
+    "an old file of huge pickles": lambda: (
+        HEAD
+        + VERSION
+        + (EMPTY_LIST + MARK + EMPTY_LIST * 300_000 + APPENDS + STOP)
+        + (EMPTY_DICT + MARK + EMPTY_LIST * 300_000 + SETITEMS + STOP)
+        + list_of(*[text("k")] * 60_000)
+        + STOP
+    ),
     "an old file whose version is huge": lambda: HEAD + EMPTY_LIST * 900_000 + STOP,
     "an old file without an end": lambda: HEAD + VERSION + FACTS + EMPTY_LIST * 900_000,
     "an old file of pickles without an object": lambda: HEAD + (NONE + STOP) * 400_000,
@@ -285,7 +319,12 @@ OLDER: dict[str, Callable[[], bytes]] = {
         EMPTY_LIST + MARK + tensor(held=storage()) * 7000 + APPENDS + STOP, None, _number(4) + bytes(16)
     ),
     "an old file that doubles": lambda: legacy(
-        EMPTY_LIST + b"q\0" + b"".join(b"0](h" + bytes([at]) * 1 + b"h" + bytes([at]) + b"eq" + bytes([at + 1]) for at in range(60)) + STOP
+        EMPTY_LIST
+        + b"q\0"
+        + b"".join(
+            b"0](h" + bytes([at]) * 1 + b"h" + bytes([at]) + b"eq" + bytes([at + 1]) for at in range(60)
+        )
+        + STOP
     ),
     "a protocol 0 file of references": lambda: (
         b"L119547037146038801333356L\n."

@@ -67,12 +67,18 @@ HEADERS: dict[str, Callable[[], bytes]] = {
     ),
     "a name of escapes": lambda: safetensors(header(['"' + "\\u0000" * 150_000 + '":' + entry()])),
     "300,000 sizes": lambda: safetensors(header(['"w":' + entry("[" + ",".join(["1"] * 400_000) + "]")])),
-    "300,000 sizes of nine": lambda: safetensors(header(['"w":' + entry("[" + ",".join(["9"] * 400_000) + "]")])),
+    "300,000 sizes of nine": lambda: safetensors(
+        header(['"w":' + entry("[" + ",".join(["9"] * 400_000) + "]")])
+    ),
     "300 shapes of 1,000 sizes": lambda: safetensors(
-        header(f'"{index}":' + entry("[" + ",".join(["9"] * 999 + [str(index)]) + "]") for index in range(400))
+        header(
+            f'"{index}":' + entry("[" + ",".join(["9"] * 999 + [str(index)]) + "]") for index in range(400)
+        )
     ),
     "many shapes of 100 sizes": lambda: safetensors(
-        header(f'"{index}":' + entry("[" + ",".join(["9"] * 99 + [str(index)]) + "]") for index in range(3500))
+        header(
+            f'"{index}":' + entry("[" + ",".join(["9"] * 99 + [str(index)]) + "]") for index in range(3500)
+        )
     ),
     "a size of 4,000 digits": lambda: safetensors(header(['"w":' + entry("[" + "9" * 4000 + "]")])),
     "200 sizes of 4,000 digits": lambda: safetensors(
@@ -100,11 +106,19 @@ HEADERS: dict[str, Callable[[], bytes]] = {
         header(['"__metadata__":{' + ",".join(f'"{index:x}":""' for index in range(90_000)) + "}"])
     ),
     "metadata that ties names": lambda: safetensors(
-        header(['"__metadata__":{' + ",".join(f'"{index:x}":"w"' for index in range(80_000)) + "}", '"w":' + entry()])
+        header(
+            [
+                '"__metadata__":{' + ",".join(f'"{index:x}":"w"' for index in range(80_000)) + "}",
+                '"w":' + entry(),
+            ]
+        )
     ),
     "metadata that ties names in a row": lambda: safetensors(
         header(
-            ['"__metadata__":{' + ",".join(f'"{index}":"{index + 1}"' for index in range(50_000)) + "}", '"0":' + entry()]
+            [
+                '"__metadata__":{' + ",".join(f'"{index}":"{index + 1}"' for index in range(50_000)) + "}",
+                '"0":' + entry(),
+            ]
         )
     ),
     "metadata that ties names in a ring": lambda: safetensors(
@@ -145,9 +159,7 @@ FOLDERS: dict[str, Callable[[], dict[str, bytes]]] = {
     },
     "an index that names one full file in many ways": lambda: {
         INDEX: _index((f"{i:x}", "./" * i + "s.safetensors") for i in range(450)),
-        "s.safetensors": safetensors(
-            header(f'"{index:x}":' + entry("[]", "[0,4]") for index in range(8000))
-        ),
+        "s.safetensors": safetensors(header(f'"{index:x}":' + entry("[]", "[0,4]") for index in range(8000))),
     },
     "an index that names one pickle in many ways": lambda: {
         INDEX: _index((f"{i:x}", "./" * i + "s.bin") for i in range(450)),
@@ -190,7 +202,9 @@ FOLDERS: dict[str, Callable[[], dict[str, bytes]]] = {
         "s.safetensors": _small(),
         "config.json": b'{"model_type":' + b"9" * 900_000 + b"}",
     },
-    "a folder of many files": lambda: {f"model-{i:05d}-of-99999.safetensors": _small(f"w{i}") for i in range(300)},
+    "a folder of many files": lambda: {
+        f"model-{i:05d}-of-99999.safetensors": _small(f"w{i}") for i in range(300)
+    },
     "a folder of many pickles": lambda: {f"{i}.pt": b"" for i in range(1000)},
 }
 

@@ -74,7 +74,8 @@ class Measurer:
         written = out.stat().st_size
         with err.open("rb") as file:
             said = file.read(4000).decode("utf-8", "replace")
-        return Run(*json.loads(answer), written, said)
+        status, seconds, busy, mib = json.loads(answer)
+        return Run(status, seconds, busy, mib, written, said)
 
     def close(self) -> None:
         """Ends the forking process."""

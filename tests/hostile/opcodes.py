@@ -73,9 +73,7 @@ def tensor(
     sizes: bytes = b"K\x01\x85", strides: bytes = b"K\x01\x85", offset: bytes = b"K\x00", held: bytes = b""
 ) -> bytes:
     """The call that rebuilds a strided tensor; sizes and the rest as opcodes."""
-    return call(
-        "torch._utils", "_rebuild_tensor_v2", held or storage(), offset, sizes, strides, FALSE, NONE
-    )
+    return call("torch._utils", "_rebuild_tensor_v2", held or storage(), offset, sizes, strides, FALSE, NONE)
 
 
 def fill(make: bytes, limit: int = 1_000_000) -> int:

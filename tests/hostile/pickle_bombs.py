@@ -70,9 +70,7 @@ def entries(items: Iterable[bytes]) -> bytes:
 
 def module_state(children: bytes, parameters: bytes = EMPTY_DICT) -> bytes:
     """What BUILD gives a module whose submodules are `children`."""
-    return dict_of(
-        text("_parameters"), parameters, text("_buffers"), EMPTY_DICT, text("_modules"), children
-    )
+    return dict_of(text("_parameters"), parameters, text("_buffers"), EMPTY_DICT, text("_modules"), children)
 
 
 def _nested_modules() -> bytes:
@@ -145,15 +143,11 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "dicts in the keys of dicts": lambda: doubling(
         dict_of(text("x"), NONE), lambda at: dict_of(at + at + TUPLE2, at)
     ),
-    "sets twice in sets": lambda: doubling(
-        EMPTY_SET, lambda at: EMPTY_SET + MARK + at + at + ADDITEMS
-    ),
+    "sets twice in sets": lambda: doubling(EMPTY_SET, lambda at: EMPTY_SET + MARK + at + at + ADDITEMS),
     "frozensets twice in frozensets": lambda: doubling(EMPTY_SET, lambda at: MARK + at + at + FROZENSET),
     "objects twice in states": lambda: doubling(
         name("m", "C") + EMPTY_TUPLE + NEWOBJ,
-        lambda at: (
-            name("m", "C") + EMPTY_TUPLE + NEWOBJ + dict_of(text("a"), at, text("b"), at) + BUILD
-        ),
+        lambda at: name("m", "C") + EMPTY_TUPLE + NEWOBJ + dict_of(text("a"), at, text("b"), at) + BUILD,
     ),
     "calls twice in calls": lambda: doubling(
         name("m", "f") + EMPTY_TUPLE + REDUCE, lambda at: name("m", "f") + tuple_of(at, at) + REDUCE
@@ -183,12 +177,8 @@ PICKLES: dict[str, Callable[[], bytes]] = {
         "collections", "OrderedDict", list_of(*[integer(1) + NONE + TUPLE2] * 100_000)
     ),
     "one list in many sets": lambda: _called_with("builtins", "set", list_of(*[EMPTY_LIST] * 400_000)),
-    "one list of numbers in many sets": lambda: _called_with(
-        "builtins", "set", list_of(*_numbers(200_000))
-    ),
-    "one long tuple in many sizes": lambda: _called_with(
-        "torch", "Size", tuple_of(*_numbers(200_000))
-    ),
+    "one list of numbers in many sets": lambda: _called_with("builtins", "set", list_of(*_numbers(200_000))),
+    "one long tuple in many sizes": lambda: _called_with("torch", "Size", tuple_of(*_numbers(200_000))),
     "one long text in many encoded bytes": lambda: _called_with("_codecs", "encode", text(LONG[:500_000])),
     "one long text in many devices": lambda: _called_with("torch", "device", text(LONG[:500_000])),
     "one long text in many byte arrays": lambda: _called_with(
@@ -198,10 +188,7 @@ PICKLES: dict[str, Callable[[], bytes]] = {
         dict_of(*(text(f"k{index}") + EMPTY_LIST for index in range(40_000)))
     ),
     "one long pair of states of many objects": lambda: _built_with(
-        dict_of(*(text(f"k{index}") + NONE for index in range(20_000)))
-        + put(5)
-        + get(5)
-        + TUPLE2
+        dict_of(*(text(f"k{index}") + NONE for index in range(20_000))) + put(5) + get(5) + TUPLE2
     ),
     "one long list as the state of many objects": lambda: _built_with(list_of(*[EMPTY_LIST] * 400_000)),
     "one module state of many modules": lambda: _built_with(
@@ -222,13 +209,20 @@ PICKLES: dict[str, Callable[[], bytes]] = {
         + BUILD
         + STOP
     ),
-    "a state that is the object": lambda: name("m", "C") + EMPTY_TUPLE + NEWOBJ + put(0) + get(0) + BUILD + STOP,
+    "a state that is the object": lambda: (
+        name("m", "C") + EMPTY_TUPLE + NEWOBJ + put(0) + get(0) + BUILD + STOP
+    ),
     "a dict whose state is the dict": lambda: EMPTY_DICT + put(0) + get(0) + BUILD + STOP,
     "a chain of states": lambda: (
         (name("m", "C") + EMPTY_TUPLE + NEWOBJ) * 90_000 + NONE + BUILD * 90_000 + STOP
     ),
     "a state given many times": lambda: (
-        name("m", "C") + EMPTY_TUPLE + NEWOBJ + dict_of(text("a"), NONE) + put(0) + (get(0) + BUILD) * 300_000
+        name("m", "C")
+        + EMPTY_TUPLE
+        + NEWOBJ
+        + dict_of(text("a"), NONE)
+        + put(0)
+        + (get(0) + BUILD) * 300_000
         + STOP
     ),
     "objects with everything": _new_objects,
@@ -254,8 +248,13 @@ PICKLES: dict[str, Callable[[], bytes]] = {
         EMPTY_LIST + MARK + (EMPTY_TUPLE + TUPLE1 + TUPLE1) * (MANY // 3) + APPENDS + STOP
     ),
     "a list of objects": lambda: (
-        name("m", "C") + put(0) + EMPTY_LIST + MARK + (get(0) + EMPTY_TUPLE + NEWOBJ) * (MANY // 4)
-        + APPENDS + STOP
+        name("m", "C")
+        + put(0)
+        + EMPTY_LIST
+        + MARK
+        + (get(0) + EMPTY_TUPLE + NEWOBJ) * (MANY // 4)
+        + APPENDS
+        + STOP
     ),
     "a list of references to nothing": lambda: (
         EMPTY_LIST + MARK + (NONE + BINPERSID) * (MANY // 2) + APPENDS + STOP
@@ -264,9 +263,7 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "marks and tuples": lambda: MARK * (MANY // 2) + TUPLE * (MANY // 2 - 1) + STOP,
     "marks and pops": lambda: NONE + (MARK + POP) * (MANY // 2) + STOP,
     "copies of the top": lambda: EMPTY_LIST + DUP * MANY + STOP,
-    "a list of copies of an empty list": lambda: (
-        EMPTY_LIST + MARK + EMPTY_LIST + DUP * MANY + APPENDS + STOP
-    ),
+    "a list of copies of an empty list": lambda: EMPTY_LIST + MARK + EMPTY_LIST + DUP * MANY + APPENDS + STOP,
     "pops": lambda: NONE * (MANY // 2) + POP * (MANY // 2 - 1) + STOP,
     "lists in lists, a million deep": lambda: EMPTY_LIST * (MANY // 2) + APPEND * (MANY // 2 - 1) + STOP,
     "tuples in tuples, a million deep": lambda: EMPTY_TUPLE + TUPLE1 * MANY + STOP,
@@ -281,9 +278,20 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "a list of itself": lambda: EMPTY_LIST + put(0) + get(0) + APPEND + STOP,
     "a list of itself many times": lambda: EMPTY_LIST + put(0) + MARK + get(0) * 500_000 + APPENDS + STOP,
     "lists of each other": lambda: (
-        EMPTY_LIST + put(0) + EMPTY_LIST + put(1) + MARK + get(0) * 200_000 + APPENDS + APPEND + POP * 0 + STOP
+        EMPTY_LIST
+        + put(0)
+        + EMPTY_LIST
+        + put(1)
+        + MARK
+        + get(0) * 200_000
+        + APPENDS
+        + APPEND
+        + POP * 0
+        + STOP
     ),
-    "a key of itself": lambda: EMPTY_LIST + put(0) + get(0) + APPEND + POP + EMPTY_DICT + get(0) + NONE + SETITEM + STOP,
+    "a key of itself": lambda: (
+        EMPTY_LIST + put(0) + get(0) + APPEND + POP + EMPTY_DICT + get(0) + NONE + SETITEM + STOP
+    ),
     "colliding integers": _colliding,
     "huge memo indices": _memo_indices,
     "a memo index of many digits": lambda: NONE + b"p" + b"9" * 900_000 + b"\n" + STOP,
@@ -298,24 +306,50 @@ PICKLES: dict[str, Callable[[], bytes]] = {
         EMPTY_DICT + MARK + text(LONG) + put(0) + NONE + (get(0) + EMPTY_LIST) * 30_000 + SETITEMS + STOP
     ),
     "a text as a value of many entries": lambda: shared(text(LONG[:600_000]), lambda _, at: at, 60_000),
-    "a text in many lists": lambda: shared(text(LONG[:600_000]), lambda _, at: EMPTY_LIST + at + APPEND, 40_000),
+    "a text in many lists": lambda: shared(
+        text(LONG[:600_000]), lambda _, at: EMPTY_LIST + at + APPEND, 40_000
+    ),
     "a text in many keys": lambda: (
-        text(LONG[:600_000]) + put(0) + POP + EMPTY_DICT + MARK + (get(0) + TUPLE1 + NONE) * 80_000
-        + SETITEMS + STOP
+        text(LONG[:600_000])
+        + put(0)
+        + POP
+        + EMPTY_DICT
+        + MARK
+        + (get(0) + TUPLE1 + NONE) * 80_000
+        + SETITEMS
+        + STOP
     ),
     "a long tuple in many keys": lambda: (
-        tuple_of(*_numbers(200_000)) + put(0) + POP + EMPTY_DICT + MARK + (get(0) + NONE) * 100_000
-        + SETITEMS + STOP
+        tuple_of(*_numbers(200_000))
+        + put(0)
+        + POP
+        + EMPTY_DICT
+        + MARK
+        + (get(0) + NONE) * 100_000
+        + SETITEMS
+        + STOP
     ),
     "long bytes as many keys": lambda: (
-        raw_bytes(b"\xff" * 500_000) + put(0) + POP + EMPTY_DICT + MARK + (get(0) + NONE) * 100_000
-        + SETITEMS + STOP
+        raw_bytes(b"\xff" * 500_000)
+        + put(0)
+        + POP
+        + EMPTY_DICT
+        + MARK
+        + (get(0) + NONE) * 100_000
+        + SETITEMS
+        + STOP
     ),
     "long bytes as values": lambda: shared(raw_bytes(b"\xff" * 500_000), lambda _, at: at, 60_000),
     "a text of control characters": lambda: text("\x1b\u202e" * 200_000) + STOP,
     "a long class name of many objects": lambda: (
-        name("m", LONG[:600_000]) + put(0) + POP + EMPTY_LIST + MARK + (get(0) + EMPTY_TUPLE + NEWOBJ) * 60_000
-        + APPENDS + STOP
+        name("m", LONG[:600_000])
+        + put(0)
+        + POP
+        + EMPTY_LIST
+        + MARK
+        + (get(0) + EMPTY_TUPLE + NEWOBJ) * 60_000
+        + APPENDS
+        + STOP
     ),
     "a long module name of many names": lambda: (
         EMPTY_LIST
@@ -349,7 +383,14 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "a long integer": lambda: integer(1 << 7_999_000) + STOP,
     "a long integer in many places": lambda: shared(integer(1 << 4_800_000), lambda _, at: at, 60_000),
     "a long integer as many keys": lambda: (
-        integer(1 << 4_000_000) + put(0) + POP + EMPTY_DICT + MARK + (get(0) + NONE) * 100_000 + SETITEMS + STOP
+        integer(1 << 4_000_000)
+        + put(0)
+        + POP
+        + EMPTY_DICT
+        + MARK
+        + (get(0) + NONE) * 100_000
+        + SETITEMS
+        + STOP
     ),
     "integers of 4,000 digits": lambda: list_of(*[integer(10**4000)] * 550) + STOP,
     "decimals of 4,300 digits": lambda: list_of(*[b"I" + b"7" * 4300 + b"\n"] * 230) + STOP,
@@ -362,8 +403,12 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "a frame longer than the file": lambda: b"\x95" + struct.pack("<Q", 2**63) + NONE + STOP,
     "bytearrays": lambda: EMPTY_LIST + MARK + (b"\x96" + bytes(8)) * 110_000 + APPENDS + STOP,
     "out-of-band buffers": lambda: EMPTY_LIST + MARK + b"\x97" * MANY + APPENDS + STOP,
-    "extension codes": lambda: EMPTY_LIST + MARK + b"".join(
-        b"\x83" + struct.pack("<H", index) for index in range(1 << 16)
-    ) * 4 + APPENDS + STOP,
+    "extension codes": lambda: (
+        EMPTY_LIST
+        + MARK
+        + b"".join(b"\x83" + struct.pack("<H", index) for index in range(1 << 16)) * 4
+        + APPENDS
+        + STOP
+    ),
     "no opcodes": lambda: b"\xff" * MANY,
 }
