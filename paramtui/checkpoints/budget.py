@@ -19,9 +19,11 @@ FREE_ROWS: Final = 50_000
 FREE_ITEMS: Final = 200_000
 # Names repeat what lies above: the state of an optimizer has some 60 characters for an entry of 5 bytes.
 TEXT_OF_BYTE: Final = 16
-FREE_TEXT: Final = 16_000_000
+FREE_TEXT: Final = 8_000_000
 # What a key costs besides its characters, as a step of a path.
 STEP: Final = 8
+# What JSON writes for a character that is not ASCII.
+ESCAPED: Final = 6
 # Rows of objects that are listed again.
 MAX_REPEATED: Final = 50_000
 
@@ -96,6 +98,8 @@ class Budget:
 
 def key_size(key: object) -> int:
     """Characters that a key has in a name, or somewhat more."""
+    if type(key) is str:
+        return len(key) if key.isascii() else ESCAPED * len(key)
     if type(key) is tuple:
         return sum(map(scalar_size, key)) + 2 * len(key)
     # A name says of longer integers only how long they are.
@@ -107,7 +111,7 @@ def key_size(key: object) -> int:
 def scalar_size(found: object) -> int:
     """Characters of a scalar as text, or somewhat more; short ones count nothing."""
     if type(found) is str:
-        return len(found)
+        return len(found) if found.isascii() else ESCAPED * len(found)
     if type(found) is int:
         return found.bit_length() >> 2
     if isinstance(found, bytes | bytearray):
@@ -118,8 +122,6 @@ def scalar_size(found: object) -> int:
 
 def scalars_size(found: Sequence[object], kinds: set[type]) -> int:
     """Characters of many scalars of some types."""
-    if kinds == {str}:
-        return sum(map(len, found))  # type: ignore[arg-type]
     if kinds <= {bool, float, type(None)}:
         return 0
     if kinds == {int} and _short(found):  # type: ignore[arg-type]

@@ -135,7 +135,7 @@ class ObjectWalker:
     def _visit(self, found: object, node: int, kind: str, frames: list[_Frame]) -> None:
         shape_of = type(found)
         if shape_of in SCALARS:
-            size = len(found) if shape_of is str else 0 if found is None else scalar_size(found)  # type: ignore[arg-type]
+            size = scalar_size(found)
             self._value(
                 node, shape_of.__name__ if shape_of is not HugeInt else "int", plain_scalar(found), size
             )
@@ -176,7 +176,7 @@ class ObjectWalker:
         text = 0
         if frames:
             key = self.listing.node_key[node]
-            text = frames[-1].text + STEP + (len(key) if type(key) is str else key_size(key))
+            text = frames[-1].text + STEP + key_size(key)
         count = self.budget.entries([child[0] for child in children], text)
         if count < len(children):
             self._in_part += 1

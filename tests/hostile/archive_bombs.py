@@ -216,7 +216,7 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
     "only the end of a zip": lambda: b"PK\3\4" + b"PK\5\6" + bytes(18),
     "many ends of a zip": lambda: b"PK\3\4" + (b"PK\5\6" + bytes(18)) * 40_000,
     "an exported program of many tensors": lambda: _weights_config(
-        '{"config": {' + ", ".join(f'"{index}": {_entry("[]")}' for index in range(5500)) + "}}"
+        '{"config": {' + ", ".join(f'"{index}": {_entry("[]")}' for index in range(5000)) + "}}"
     ),
     "an exported program of long shapes": lambda: _weights_config(
         '{"config": {"w": ' + _entry("[" + ", ".join(['{"as_int": 255}'] * 25_000) + "]") + "}}"

@@ -159,7 +159,7 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "one long tuple in many dicts": lambda: shared(
         tuple_of(*_numbers(200_000)), lambda _, at: dict_of(text("k"), at), 40_000
     ),
-    "one long tuple in many entries": lambda: shared(tuple_of(*_numbers(300_000)), lambda _, at: at, 80_000),
+    "one long tuple in many entries": lambda: shared(tuple_of(*_numbers(250_000)), lambda _, at: at, 60_000),
     "one long list of lists in many entries": lambda: shared(
         list_of(*[EMPTY_LIST] * 300_000), lambda _, at: at, 80_000
     ),
@@ -272,7 +272,7 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     ),
     "sets in sets, deep": lambda: (EMPTY_SET + MARK) * 300_000 + NONE + ADDITEMS * 300_000 + STOP,
     "a deep tuple as a key": lambda: EMPTY_DICT + EMPTY_TUPLE + TUPLE1 * (MANY // 2) + NONE + SETITEM + STOP,
-    "dicts with a number at each level": lambda: _comb(70_000),
+    "dicts with a number at each level": lambda: _comb(60_000),
     "a deep nest with one long key": lambda: _deep_names(80_000, "n" * 1000),
     "a deep nest with one very long key": lambda: _deep_names(30_000, LONG[:500_000]),
     "a list of itself": lambda: EMPTY_LIST + put(0) + get(0) + APPEND + STOP,

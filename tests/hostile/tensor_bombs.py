@@ -271,9 +271,9 @@ TENSORS: dict[str, Callable[[], bytes]] = {
     "tensors in lists with one long name": lambda: _long_name(
         20_000, "n" * 500_000, EMPTY_LIST + MARK + GOOD + APPENDS
     ),
-    "240,000 sizes": lambda: one([1] * 240_000, [0] * 300_000),
-    "240,000 sizes of two": lambda: one([2] * 240_000, [1] * 300_000),
-    "240,000 sizes of 255": lambda: one([255] * 240_000, [1] * 300_000),
+    "240,000 sizes": lambda: one([1] * 240_000, [0] * 240_000),
+    "240,000 sizes of two": lambda: one([2] * 240_000, [1] * 240_000),
+    "240,000 sizes of 255": lambda: one([255] * 240_000, [1] * 240_000),
     "240,000 sizes shared by many": lambda: _shared_shape(240_000, 1),
     "100,000 sizes of 255 shared by many": lambda: _shared_shape(100_000, 255),
     "1,000 sizes shared by many": lambda: _shared_shape(1000, 2),
