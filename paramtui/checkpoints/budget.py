@@ -13,9 +13,9 @@ from paramtui.core.text import MAX_INTEGER_BITS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# The smallest containers that a pickler writes take 5 bytes, the shortest entries of a dict 6.
-BYTES_OF_ROW: Final = 5
-FREE_ROWS: Final = 50_000
+# The shortest entries of a long dict that a pickler writes take 6 bytes, lists and tuples in a list 9.
+BYTES_OF_ROW: Final = 6
+FREE_ROWS: Final = 40_000
 FREE_ITEMS: Final = 200_000
 # Names repeat what lies above: the state of an optimizer has some 60 characters for an entry of 5 bytes.
 TEXT_OF_BYTE: Final = 16
@@ -79,7 +79,7 @@ class Budget:
             keys: Of the entries.
             prefix: What the name of the container costs in the name of each.
         """
-        count = min(len(keys), max(self.rows, 0))
+        count = min(len(keys), self.rows)
         cost = count * (prefix + STEP) + sum(
             [len(k) if type(k) is str else key_size(k) for k in keys[:count]]
         )

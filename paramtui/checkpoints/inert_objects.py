@@ -20,6 +20,10 @@ class GlobalRef:
         self.full_name = f"{self.module}.{name}"
 
 
+# What a container begins with: a list of its own for each of a million empty ones would take 56 MB.
+_NO_ITEMS: Final[list[object]] = []
+
+
 class Pairs:
     """A dict or OrderedDict: keys and values in turn, in the order of the file."""
 
@@ -27,9 +31,16 @@ class Pairs:
 
     def __init__(self, cls: GlobalRef | None = None) -> None:
         self.cls = cls
-        self.items: list[object] = []
+        self.items: list[object] = _NO_ITEMS
         self.state: object = None
         self._known: dict[str, object] | None = None
+
+    def add(self, items: list[object]) -> None:
+        """Sets keys and values in turn; the list is given up to this dict."""
+        if self.items:
+            self.items += items
+        else:
+            self.items = items
 
     def get(self, key: str, default: object = None) -> object:
         """The last value stored under the text `key`, in a dict that is complete."""
@@ -57,9 +68,16 @@ class InertSet:
 
     __slots__ = ("frozen", "items")
 
-    def __init__(self, items: list[object], *, frozen: bool) -> None:
+    def __init__(self, items: list[object] = _NO_ITEMS, *, frozen: bool) -> None:
         self.items = items
         self.frozen = frozen
+
+    def add(self, items: list[object]) -> None:
+        """Adds members; the list is given up to this set."""
+        if self.items:
+            self.items += items
+        else:
+            self.items = items
 
 
 class Record:

@@ -367,7 +367,7 @@ class _Machine:
                 _set_items(pairs, items, pos)
                 stack.append(pairs)
         elif op == 0x8F:  # EMPTY_SET
-            push(InertSet([], frozen=False))
+            push(InertSet(frozen=False))
         elif op == 0x90:  # ADDITEMS
             items = stack
             stack = marks.pop()
@@ -420,7 +420,7 @@ def _set_items(target: object, items: list[object], pos: int) -> None:
     if len(items) % 2:
         raise FormatError(f"a dict at byte {pos:,} gets a key without a value")
     if type(target) is Pairs:
-        target.items += items
+        target.add(items)
     elif type(target) is Record:
         if target.pairs is None:
             target.pairs = []
@@ -433,7 +433,7 @@ def _append(target: object, items: list[object], pos: int) -> None:
     if type(target) is list:
         target += items
     elif type(target) is InertSet:
-        target.items += items
+        target.add(items)
     elif type(target) is Record:
         if target.items is None:
             target.items = []

@@ -68,24 +68,24 @@ def _key(key: object) -> Key:
     return short_text(key)
 
 
-def attributes(state: object, kind: str, limit: int) -> list[Child]:
+def attributes(state: object, kind: str, budget: Budget) -> list[Child]:
     """Attributes that BUILD would set: a dict, or a pair of dicts for classes with slots.
 
-    Args:
-        state: Its argument.
-        kind: Of tensors below.
-        limit: Children that are wanted of each dict.
+    Raises:
+        SpentError: There are too many, and they were looked at before.
     """
-    if type(state) is Pairs:
-        return entries(state.items[: 2 * limit], kind, ATTRIBUTE)
+    halves: tuple[object, ...] = (state,)
     if type(state) is tuple and len(state) == 2 and all(type(half) in (Pairs, type(None)) for half in state):
-        return [
-            child
-            for half in state
-            if type(half) is Pairs
-            for child in entries(half.items[: 2 * limit], kind, ATTRIBUTE)
-        ]
-    return [("state", ARGUMENT, state, kind)]
+        halves = state
+    elif type(state) is not Pairs:
+        return [("state", ARGUMENT, state, kind)]
+    limit = 2 * (budget.rows + 1)
+    children: list[Child] = []
+    for half in halves:
+        if type(half) is Pairs:
+            budget.look(len(half.items) >> 1)
+            children += entries(half.items[:limit], kind, ATTRIBUTE)
+    return children
 
 
 def is_module(state: object) -> TypeGuard[Pairs]:
@@ -103,9 +103,9 @@ def module_parts(state: Pairs, budget: Budget) -> list[Child]:
     Raises:
         SpentError: There are too many, and they were looked at before.
     """
-    limit = 2 * max(budget.rows + 1, 0)
+    limit = 2 * (budget.rows + 1)
     slots = {name: _slot(state, name) for name in ("_parameters", "_buffers", "_modules")}
-    budget.look(len(state.items) + sum(map(len, slots.values())))
+    budget.look((len(state.items) + sum(map(len, slots.values()))) >> 1)
     children: list[Child] = []
     parameters = {id(found) for found in slots["_parameters"][1::2]}
     for slot, kind, step in (("_parameters", "parameter", PARAMETER), ("_buffers", "buffer", BUFFER)):

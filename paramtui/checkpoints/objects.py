@@ -109,9 +109,7 @@ class ObjectWalker:
             words = f"{self._malformed - MAX_MALFORMED_WARNINGS:,} more tensors are malformed"
             warnings.append(Warned(words, "malformed-tensor"))
         if self._in_part:
-            words = (
-                f"{self._in_part:,} objects are listed in part: their bytes describe more than that"
-            )
+            words = f"{self._in_part:,} objects are listed in part: their bytes describe more than that"
             warnings.append(Warned(words, "not-shown"))
         if self._not_again:
             words = (
@@ -241,8 +239,7 @@ class ObjectWalker:
         ident = id(states[0])
         if ident in self._open:
             return
-        limit = self.budget.rows + 1
-        children = [child for state in states for child in attributes(state, kind, limit)]
+        children = [child for state in states for child in attributes(state, kind, self.budget)]
         children = [
             child
             for child in children
@@ -296,16 +293,15 @@ class ObjectWalker:
         return [(index, step, item, kind) for index, item in enumerate(items[: self.budget.rows + 1])]
 
     def _dict(self, found: Pairs, node: int, kind: str) -> list[Child]:
-        limit = self.budget.rows + 1
         # state_dict() hangs its version numbers on the OrderedDict; PyTorch hides them too.
         state = found.state
         hidden = type(state) is Pairs and state.items[:1] == ["_metadata"] and len(state.items) == 2
-        rest = [] if state is None or hidden else attributes(state, kind, limit)
-        self.budget.look(len(found.items) + len(rest))
+        rest = [] if state is None or hidden else attributes(state, kind, self.budget)
+        self.budget.look(len(found.items) >> 1)
         if not found.items and not rest:
             self._value(node, found.cls.full_name if found.cls else "dict", {})
             return []
-        return entries(found.items[: 2 * limit], kind) + rest
+        return entries(found.items[: 2 * (self.budget.rows + 1)], kind) + rest
 
     def _record(self, found: Record, node: int, kind: str) -> list[Child]:
         name = class_name(found)
@@ -330,6 +326,7 @@ class ObjectWalker:
             return module_parts(found.state, self.budget)
         limit = self.budget.rows + 1
         self.budget.look(len(args))
+        self.budget.look(len(found.items or ()) + (len(found.pairs or ()) >> 1))
         text = call_text(name, args)
         self._value(node, name, text, len(text))
         children: list[Child] = [
@@ -343,7 +340,7 @@ class ObjectWalker:
         if found.kwargs is not None:
             children.append(("kwargs", ARGUMENT, found.kwargs, kind))
         if found.state is not None:
-            children += attributes(found.state, kind, limit)
+            children += attributes(found.state, kind, self.budget)
         if found.items:
             children += [(index, ITEM, item, kind) for index, item in enumerate(found.items[:limit])]
         if found.pairs:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.
 MAX_CELLS = 1 << 24
+# Dimensions of one window: NumPy before 2 has arrays of 32 at most, and some work needs one more.
+MAX_DIMS = 31
 # Pieces closer together than this are fetched by one read.
 MAX_GAP = 4096
 MAX_READ = 4 << 20
@@ -41,6 +43,8 @@ def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[S
         raise ValuesError(extra.problem)
     if len(chosen) != len(listing.shape[tensor]):
         raise ValuesError(f"{len(chosen)} picks for {len(listing.shape[tensor])} dimensions")
+    if len(chosen) > MAX_DIMS:
+        raise ValuesError(f"it has {len(chosen)} dimensions; numbers of more than {MAX_DIMS} are not shown")
     if extra is not None and extra.layout in ("nested", "jagged"):
         return Window(tensor, chosen, None, _ragged(runs, extra, chosen))
     if extra is not None and extra.layout is not None:

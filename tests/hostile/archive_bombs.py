@@ -51,15 +51,16 @@ def zip_of(entries: list[Entry], *, count: int | None = None, extra: bytes = b""
     out = bytearray()
     directory = bytearray()
     for entry in entries:
-        method = entry.claims.get("method", 0)
-        nbytes = entry.claims.get("nbytes", len(entry.content))
-        packed = entry.claims.get("packed", len(entry.content))
-        header = entry.claims.get("header", len(out))
-        flags = entry.claims.get("flags", 0)
-        out += struct.pack("<4s5H3L2H", b"PK\3\4", 20, flags, method, 0, 0, 0, packed & 0xFFFFFFFF, nbytes & 0xFFFFFFFF, len(entry.name), 0)  # fmt: skip
-        out += entry.name + entry.content
-        directory += struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, flags, method, 0, 0, 0, packed & 0xFFFFFFFF, nbytes & 0xFFFFFFFF, len(entry.name), len(extra), 0, 0, 0, 0, header & 0xFFFFFFFF)  # fmt: skip
-        directory += entry.name + extra
+        claims, name = entry.claims, entry.name
+        nbytes = claims.get("nbytes", len(entry.content)) & 0xFFFFFFFF
+        packed = claims.get("packed", len(entry.content)) & 0xFFFFFFFF
+        header = claims.get("header", len(out)) & 0xFFFFFFFF
+        facts = struct.pack("<3H3L", claims.get("method", 0), 0, 0, 0, packed, nbytes)
+        flags = claims.get("flags", 0)
+        out += b"PK\3\4" + struct.pack("<2H", 20, flags) + facts + struct.pack("<2H", len(name), 0)
+        out += name + entry.content
+        directory += b"PK\1\2" + struct.pack("<3H", 20, 20, flags) + facts
+        directory += struct.pack("<5H2L", len(name), len(extra), 0, 0, 0, 0, header) + name + extra
     told = min(len(entries) if count is None else count, 0xFFFF)
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, told, told, len(directory), len(out), 0)
     return bytes(out + directory + end)
@@ -84,11 +85,10 @@ def main(pickled: bytes = GOOD) -> list[Entry]:
 
 
 def deflated(fill: bytes, nbytes: int) -> bytes:
-    """A stream that inflates to `nbytes` of one pattern."""
+    """A stream that inflates to `nbytes` of one byte, made from one piece that stands for itself."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    piece = fill * ((1 << 20) // len(fill))
-    out = [packer.compress(piece) for _ in range(nbytes // len(piece))]
-    return b"".join(out) + packer.flush()
+    piece = packer.compress(fill * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return piece * (nbytes >> 20) + packer.flush()
 
 
 def _bomb(record: str, fill: bytes = b"\0", nbytes: int = ZEROS, **claims: int) -> bytes:

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 # A run that reaches one of these has failed; they keep it from taking the machine along.
-STOP_SECONDS = 20
+STOP_SECONDS = 30
 STOP_BYTES = 1 << 30
+
+# What any file of 1 MB may cost at most.
+MAX_SECONDS = 5.0
+MAX_MIB = 256.0
+# On stderr, where something other than the file is at fault.
+FAULTS = ("Traceback", "an error of its own", "not enough memory")
 
 
 class Run(NamedTuple):
@@ -32,7 +38,7 @@ class Run(NamedTuple):
         seconds, busy: Time that passed, and time of a processor.
         mib: Largest resident memory, in MiB.
         written: Bytes on stdout.
-        said: What stands on stderr, at most 4,000 characters.
+        said: What stands on stderr, at most 20,000 bytes.
     """
 
     status: int
@@ -41,6 +47,16 @@ class Run(NamedTuple):
     mib: float
     written: int
     said: str
+
+    def broken(self) -> str:
+        """Which bound it broke, in a few words; empty for none."""
+        if self.status not in (0, 1, 2):
+            return f"status {self.status}"
+        if any(words in self.said for words in FAULTS):
+            return "a fault of the program"
+        if self.busy > MAX_SECONDS:
+            return f"{self.busy:.1f} s"
+        return f"{self.mib:.0f} MiB" if self.mib > MAX_MIB else ""
 
 
 class Measurer:
@@ -73,7 +89,7 @@ class Measurer:
         assert answer, "the forking process has ended"
         written = out.stat().st_size
         with err.open("rb") as file:
-            said = file.read(4000).decode("utf-8", "replace")
+            said = file.read(20_000).decode("utf-8", "replace")
         status, seconds, busy, mib = json.loads(answer)
         return Run(status, seconds, busy, mib, written, said)
 

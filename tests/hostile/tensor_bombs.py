@@ -263,6 +263,19 @@ TENSORS: dict[str, Callable[[], bytes]] = {
     "many tensors of one storage": lambda: many(lambda _: GOOD, {**HELD, 2: integer(1) + TUPLE1}),
     "many tensors of missing storages": _keys,
     "many broken tensors": lambda: many(lambda _: BROKEN, HELD),
+    "a dict with one state of many": lambda: many(
+        lambda _: EMPTY_DICT + get(0) + BUILD, {0: dict_of(*(text(f"{i:x}") + NONE for i in range(60_000)))}
+    ),
+    "bytes made of bytes made of bytes": lambda: (
+        name("builtins", "bytes")
+        + put(0)
+        + POP
+        + get(0) * 100_000
+        + EMPTY_TUPLE
+        + (TUPLE1 + REDUCE) * 99_999
+        + REDUCE * 0
+        + STOP
+    ),
     "one tensor many times": lambda: many(lambda _: get(3), {**HELD, 2: integer(1) + TUPLE1, 3: GOOD}),
     "one broken tensor many times": lambda: many(lambda _: get(3), {**HELD, 3: BROKEN}),
     "tensors with one long name": lambda: _long_name(20_000, "n" * 600_000, GOOD),
@@ -282,6 +295,11 @@ TENSORS: dict[str, Callable[[], bytes]] = {
     "a size of 4 PB by a stride of 0": lambda: one([1 << 50], [0]),
     "many of 4 PB by a stride of 0": lambda: _shapes(integer(1 << 50) + TUPLE1, integer(0) + TUPLE1),
     "sizes that multiply beyond 64 bits": lambda: one([1 << 40] * 8, [0] * 8),
+    "128 sizes of 1,000 by strides of 0": lambda: one([1000] * 128, [0] * 128),
+    "128 sizes of one": lambda: one([1] * 128, [1] * 128),
+    "65 sizes of one": lambda: one([1] * 65, [1] * 65),
+    "129 sizes of one": lambda: one([1] * 129, [1] * 129),
+    "a tensor of 9 sizes by strides of 0": lambda: one([7] * 9, [0] * 9),
     "a size of 2^63": lambda: one([1 << 63], [1]),
     "a size of 2^4000": lambda: one([1 << 4000], [1]),
     "a stride of 2^63": lambda: one([2], [1 << 63]),
@@ -407,9 +425,9 @@ TENSORS: dict[str, Callable[[], bytes]] = {
     "an optimizer with states for one tensor": lambda: (
         dict_of(
             text("state"),
-            dict_of(*(integer(index) + EMPTY_DICT for index in range(100_000))),
+            dict_of(*(integer(index) + EMPTY_DICT for index in range(70_000))),
             text("param_groups"),
-            list_of(dict_of(text("params"), list_of(*map(integer, range(100_000))))),
+            list_of(dict_of(text("params"), list_of(*map(integer, range(70_000))))),
         )
         + STOP
     ),
