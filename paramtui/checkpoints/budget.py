@@ -25,7 +25,7 @@ STEP: Final = 8
 # What JSON writes for a character that is not ASCII.
 ESCAPED: Final = 6
 # Rows of objects that are listed again.
-MAX_REPEATED: Final = 50_000
+MAX_REPEATED: Final = 30_000
 
 
 class SpentError(Exception):
