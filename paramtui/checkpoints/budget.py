@@ -19,7 +19,7 @@ FREE_ROWS: Final = 40_000
 FREE_ITEMS: Final = 200_000
 # Names repeat what lies above: the state of an optimizer has some 60 characters for an entry of 5 bytes.
 TEXT_OF_BYTE: Final = 16
-FREE_TEXT: Final = 8_000_000
+FREE_TEXT: Final = 16_000_000
 # What a key costs besides its characters, as a step of a path.
 STEP: Final = 8
 # What JSON writes for a character that is not ASCII.
