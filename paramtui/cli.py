@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from paramtui.tui.home import Home
 
 COMMANDS = ("ls", "show", "stats", "shared", "grad", "init", "replay", "check")
+# Characters that are written at a time.
+BLOCK = 1 << 16
 MODELS = "a model is file.py, file.py:factory, or package.module:factory"
 
 
@@ -173,11 +175,14 @@ def _warn(words: str) -> None:
 def _write(pieces: Iterable[str]) -> None:
     """Writes text in blocks: a call for each of 100,000 lines would take longer than making them."""
     block: list[str] = []
+    length = 0
     for piece in pieces:
         block.append(piece)
-        if len(block) == 1000:
+        length += len(piece)
+        if length >= BLOCK:
             sys.stdout.write("".join(block))
             block.clear()
+            length = 0
     sys.stdout.write("".join(block))
     sys.stdout.flush()
 

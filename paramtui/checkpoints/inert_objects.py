@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+# Entries from which on a dict that is asked for a key is looked through once for all keys.
+_MANY: Final = 64
+
 
 class GlobalRef:
     """The name of a class or function, never the thing itself."""
@@ -15,19 +20,40 @@ class GlobalRef:
         self.full_name = f"{self.module}.{name}"
 
 
+# What a container begins with: a list of its own for each of a million empty ones would take 56 MB.
+_NO_ITEMS: Final[list[object]] = []
+
+
 class Pairs:
     """A dict or OrderedDict: keys and values in turn, in the order of the file."""
 
-    __slots__ = ("cls", "items", "state")
+    __slots__ = ("_known", "cls", "items", "state")
 
     def __init__(self, cls: GlobalRef | None = None) -> None:
         self.cls = cls
-        self.items: list[object] = []
+        self.items: list[object] = _NO_ITEMS
         self.state: object = None
+        self._known: dict[str, object] | None = None
+
+    def add(self, items: list[object]) -> None:
+        """Sets keys and values in turn; the list is given up to this dict."""
+        if self.items:
+            self.items += items
+        else:
+            self.items = items
 
     def get(self, key: str, default: object = None) -> object:
-        """The last value stored under the text `key`."""
+        """The last value stored under the text `key`, in a dict that is complete."""
         items = self.items
+        if len(items) > 2 * _MANY:
+            if self._known is None:
+                # Only texts are hashed: other keys of a file can be made to collide.
+                self._known = {
+                    found if isinstance(found, str) else found.decode("utf-8", "backslashreplace"): item
+                    for found, item in zip(items[::2], items[1::2], strict=True)
+                    if isinstance(found, str | bytes)
+                }
+            return self._known.get(key, default)
         for index in range(len(items) - 2, -1, -2):
             found = items[index]
             if (type(found) is str and found == key) or (
@@ -42,9 +68,16 @@ class InertSet:
 
     __slots__ = ("frozen", "items")
 
-    def __init__(self, items: list[object], *, frozen: bool) -> None:
+    def __init__(self, items: list[object] = _NO_ITEMS, *, frozen: bool) -> None:
         self.items = items
         self.frozen = frozen
+
+    def add(self, items: list[object]) -> None:
+        """Adds members; the list is given up to this set."""
+        if self.items:
+            self.items += items
+        else:
+            self.items = items
 
 
 class Record:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import struct
+from typing import Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, InertSet, Pairs, PersistentRef, Record
 from paramtui.checkpoints.pickle_text import decimal, integer, memo_key, python2_text, storage_id, utf8_text
@@ -48,6 +49,12 @@ class Pickle:
         self.globals = sorted({ref.full_name for ref in global_refs})
 
 
+# Characters of the name of a class or function, and what all names may have beside as many as the data.
+MAX_NAME: Final = 2000
+FREE_NAMES: Final = 1_000_000
+
+_BUFFER: Final = GlobalRef("pickle", "out-of-band buffer")
+
 _INT4 = struct.Struct("<i").unpack_from
 _UINT2 = struct.Struct("<H").unpack_from
 _UINT4 = struct.Struct("<I").unpack_from
@@ -85,6 +92,7 @@ class _Machine:
         self.wants = 0
         self.refs: dict[tuple[str, str], GlobalRef] = {}
         self.pids: list[object] = []
+        self.named = 0
         # Protocols 0 and 1 have no mark; only 0 remembers objects by text.
         self.protocol = 1
 
@@ -93,6 +101,13 @@ class _Machine:
             raise FormatError(f"a global at byte {self.pos:,} is not named by text")
         ref = self.refs.get((module, name))
         if ref is None:
+            # Through the memo a text can be part of very many names.
+            self.named += len(module) + len(name)
+            if len(module) + len(name) > MAX_NAME or self.named > FREE_NAMES + len(self.data):
+                raise FormatError(
+                    f"the name of the global before byte {self.pos:,} has {len(module) + len(name):,}"
+                    f" characters, and all names so far {self.named:,}: more than any program has"
+                )
             ref = self.refs[module, name] = GlobalRef(module, name)
         return ref
 
@@ -339,7 +354,7 @@ class _Machine:
             raw, pos = self.take(pos + 8, _UINT8(data, pos)[0])
             push(bytearray(raw))
         elif op == 0x97:  # NEXT_BUFFER
-            push(Record(GlobalRef("pickle", "out-of-band buffer"), ()))
+            push(Record(_BUFFER, ()))
         elif op == 0x98:  # READONLY_BUFFER
             stack[-1]
         elif op in (0x64, 0x6C):  # d DICT, l LIST
@@ -352,7 +367,7 @@ class _Machine:
                 _set_items(pairs, items, pos)
                 stack.append(pairs)
         elif op == 0x8F:  # EMPTY_SET
-            push(InertSet([], frozen=False))
+            push(InertSet(frozen=False))
         elif op == 0x90:  # ADDITEMS
             items = stack
             stack = marks.pop()
@@ -405,7 +420,7 @@ def _set_items(target: object, items: list[object], pos: int) -> None:
     if len(items) % 2:
         raise FormatError(f"a dict at byte {pos:,} gets a key without a value")
     if type(target) is Pairs:
-        target.items += items
+        target.add(items)
     elif type(target) is Record:
         if target.pairs is None:
             target.pairs = []
@@ -418,7 +433,7 @@ def _append(target: object, items: list[object], pos: int) -> None:
     if type(target) is list:
         target += items
     elif type(target) is InertSet:
-        target.items += items
+        target.add(items)
     elif type(target) is Record:
         if target.items is None:
             target.items = []

@@ -7,9 +7,15 @@ NumPy 2 the module was called ``numpy.core``.
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, Record
 
+if TYPE_CHECKING:
+    from paramtui.checkpoints.budget import Budget
+
+# The longest code of a dtype that has a name here is three characters; others are shown as they stand.
+MAX_CODE: Final = 100
 _TORCH_NAMES = {
     "b1": "bool",
     "i1": "int8",
@@ -52,22 +58,35 @@ def _function(record: object, *names: str) -> bool:
     return f"{module}.{func.name}" in names
 
 
-def raw_bytes(found: object) -> bytes | None:
-    """Bytes, also as protocols below 3 write them: Latin-1 text to be encoded, or Python 2 text."""
+def raw_bytes(found: object, budget: Budget) -> bytes | None:
+    """Bytes, also as protocols below 3 write them: Latin-1 text to be encoded, or Python 2 text.
+
+    Raises:
+        SpentError: One long text stands for bytes again and again.
+    """
+    # ``bytearray(bytes)`` and ``bytes(encode(text))`` are calls in calls; more is nothing that is written.
+    for _ in range(3):
+        if type(found) is not Record or type(found.func) is not GlobalRef or type(found.args) is not tuple:
+            break
+        name = found.func.full_name
+        if name not in ("_codecs.encode", "builtins.bytes", "builtins.bytearray"):
+            return None
+        if not found.args:
+            return b"" if name != "_codecs.encode" else None
+        found = found.args[0]
+        if name == "_codecs.encode" and type(found) is not str:
+            return None
     if type(found) is bytes:
         return found
     if type(found) is bytearray:
+        budget.look(len(found))
         return bytes(found)
     if type(found) is str:
+        budget.look(len(found))
         try:
             return found.encode("latin-1")
         except UnicodeEncodeError:
             return None
-    if type(found) is Record and type(found.func) is GlobalRef and type(found.args) is tuple:
-        if found.func.full_name == "_codecs.encode" and found.args and type(found.args[0]) is str:
-            return raw_bytes(found.args[0])
-        if found.func.full_name in ("builtins.bytes", "builtins.bytearray"):
-            return raw_bytes(found.args[0]) if found.args else b""
     return None
 
 
@@ -78,17 +97,21 @@ def dtype_code(found: object) -> tuple[str, bool] | None:
     args = found.args
     if type(args) is not tuple or not args:
         return None
-    code = args[0].decode("latin-1") if type(args[0]) is bytes else args[0]
-    if type(code) is not str:
+    code = args[0].decode("latin-1") if type(args[0]) is bytes and len(args[0]) <= MAX_CODE else args[0]
+    if type(code) is not str or len(code) > MAX_CODE:
         return None
     order = found.state[1] if type(found.state) is tuple and len(found.state) > 1 else "<"
     return code, order in (">", b">")
 
 
 def numpy_array(
-    record: Record,
+    record: Record, budget: Budget
 ) -> tuple[str, tuple[int, ...], bytes, tuple[bool, bool], str] | None:
-    """Type, shape, bytes, (big-endian, column-major) and class of a numeric array, else None."""
+    """Type, shape, bytes, (big-endian, column-major) and class of a numeric array, else None.
+
+    Raises:
+        SpentError: As `raw_bytes`.
+    """
     args = record.args
     if type(args) is not tuple or not args:
         return None
@@ -96,10 +119,10 @@ def numpy_array(
         state = record.state
         if type(state) is not tuple or len(state) < 5:
             return None
-        shape, dtype, fortran, data = state[1], state[2], state[3] in (True, 1), raw_bytes(state[4])
+        shape, dtype, fortran, data = state[1], state[2], state[3] in (True, 1), raw_bytes(state[4], budget)
         kind = args[0].full_name if type(args[0]) is GlobalRef else "numpy.ndarray"
     elif _function(record, "numpy._core.numeric._frombuffer") and len(args) >= 4:
-        shape, dtype, fortran, data = args[2], args[1], args[3] == "F", raw_bytes(args[0])
+        shape, dtype, fortran, data = args[2], args[1], args[3] == "F", raw_bytes(args[0], budget)
         kind = "numpy.ndarray"
     else:
         return None
@@ -107,19 +130,20 @@ def numpy_array(
     name = _TORCH_NAMES.get(code[0]) if code else None
     if code is None or name is None or data is None or type(shape) is not tuple:
         return None
-    for size in shape:
-        if type(size) is not int or size < 0:
-            return None
     return name, shape, data, (code[1], fortran), kind
 
 
-def numpy_scalar(record: Record) -> tuple[str, object] | None:
-    """Type name and number of a NumPy scalar, else None."""
+def numpy_scalar(record: Record, budget: Budget) -> tuple[str, object] | None:
+    """Type name and number of a NumPy scalar, else None.
+
+    Raises:
+        SpentError: As `raw_bytes`.
+    """
     args = record.args
     if not _function(record, "numpy._core.multiarray.scalar") or type(args) is not tuple or len(args) < 2:
         return None
     code = dtype_code(args[0])
-    data = raw_bytes(args[1])
+    data = raw_bytes(args[1], budget)
     if code is None or code[0] not in _STRUCT_CODES or data is None:
         return None
     form = (">" if code[1] else "<") + _STRUCT_CODES[code[0]]

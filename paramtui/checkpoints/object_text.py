@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, HugeInt, Pairs, PersistentRef, Record
 from paramtui.checkpoints.numpy_pickle import dtype_code, numpy_scalar, raw_bytes
 from paramtui.checkpoints.tensor_spec import class_name
-from paramtui.core.text import safe_text
+from paramtui.core.text import MAX_INTEGER_BITS, safe_text
+
+if TYPE_CHECKING:
+    from paramtui.checkpoints.budget import Budget
+
+# Characters of a call that is written out.
+MAX_CALL: Final = 300
 
 SCALARS: Final = frozenset({bool, int, float, str, type(None), bytes, bytearray, HugeInt})
 
 
-def plain_value(name: str, args: tuple[object, ...], found: Record) -> tuple[str, object] | None:
-    """Type and value of the calls that stand for simple values."""
+def plain_value(
+    name: str, args: tuple[object, ...], found: Record, budget: Budget
+) -> tuple[str, object] | None:
+    """Type and value of the calls that stand for simple values.
+
+    Raises:
+        SpentError: Its bytes are used again and again.
+    """
     if found.state is None or name.startswith("numpy"):
-        scalar = numpy_scalar(found)
+        scalar = numpy_scalar(found, budget)
         if scalar is not None:
             return scalar
         if name == "numpy.dtype":
@@ -24,17 +36,19 @@ def plain_value(name: str, args: tuple[object, ...], found: Record) -> tuple[str
         if name in ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct"):
             return "numpy.ndarray", _array_text(found)
     if name == "torch.device":
-        return name, ":".join(str(arg) for arg in args if type(arg) in (str, int))
+        return name, ":".join([short_text(arg, quoted=False) for arg in args[:2] if type(arg) in (str, int)])
     if name == "torch.Size" and len(args) == 1 and type(args[0]) is tuple:
-        return name, [plain_scalar(item) for item in args[0]]
-    if name == "torch.serialization._get_layout" and args:
-        return "torch.layout", plain_scalar(args[0])
+        budget.look(len(args[0]))
+        if SCALARS.issuperset(map(type, args[0])):
+            return name, [plain_scalar(item) for item in args[0]]
+    if name == "torch.serialization._get_layout" and args and type(args[0]) is str:
+        return "torch.layout", args[0]
     if name == "builtins.complex" and len(args) == 2:
         real, imaginary = args
         if type(real) is float and type(imaginary) is float:
             return "complex", complex(real, imaginary)
     if name in ("_codecs.encode", "builtins.bytes", "builtins.bytearray"):
-        data = raw_bytes(found)
+        data = raw_bytes(found, budget)
         if data is not None:
             return ("bytearray" if name == "builtins.bytearray" else "bytes"), data
     return None
@@ -48,10 +62,17 @@ def _array_text(found: Record) -> str:
     return "array"
 
 
-def plain_scalar(found: object) -> object:
-    """A scalar as a listing holds it: itself, or for an integer never converted a text about it."""
+def plain_scalar(found: object, *, short: bool = False) -> object:
+    """A scalar as a listing holds it: itself, or for an integer never converted a text about it.
+
+    Args:
+        found: The scalar.
+        short: Integers too long to be written are such texts too.
+    """
     if type(found) is HugeInt:
         return f"an integer of {found.digits:,} digits"
+    if short and type(found) is int and found.bit_length() > MAX_INTEGER_BITS:
+        return f"an integer of {found.bit_length():,} bits"
     return found
 
 
@@ -64,14 +85,21 @@ def type_name(found: object) -> str:
     return type(found).__name__
 
 
-def short_text(found: object) -> str:
-    """A few words about any object, never deeper than one level."""
-    if type(found) is int and found.bit_length() > 10_000:
-        return f"an integer of {found.bit_length():,} bits"
+def short_text(found: object, *, quoted: bool = True) -> str:
+    """A few words about any object, never deeper than one level.
+
+    Args:
+        found: The object.
+        quoted: Text stands in quotes.
+    """
     if type(found) in SCALARS:
-        return safe_text(repr(plain_scalar(found))[:80], 60)
+        plain = plain_scalar(found, short=True)
+        if isinstance(plain, str | bytes | bytearray):
+            # What is cut again below need not be written out before.
+            plain = plain[:80]
+        return safe_text(repr(plain)[:80] if quoted else str(plain), 60)
     if type(found) is GlobalRef:
-        return found.full_name
+        return found.full_name[:MAX_CALL]
     if type(found) is tuple or type(found) is list:
         inside = ", ".join(
             [
@@ -90,6 +118,7 @@ def call_text(name: str, args: tuple[object, ...]) -> str:
     """The call that a record stands for, as Python would write it, cut to a line."""
     shown = [short_text(arg) for arg in args[:8] if type(arg) is not PersistentRef]
     if name == "builtins.getattr" and len(args) == 2:
-        return f"{shown[0]}.{args[1]}" if type(args[1]) is str else name
-    short = name.rsplit(".", 1)[-1]
-    return f"{short}({', '.join(shown)}{', …' if len(args) > 8 else ''})"
+        text = f"{shown[0]}.{args[1][:MAX_CALL]}" if shown and type(args[1]) is str else name
+    else:
+        text = f"{name.rsplit('.', 1)[-1]}({', '.join(shown)}{', …' if len(args) > 8 else ''})"
+    return text if len(text) <= MAX_CALL else f"{text[: MAX_CALL - 1]}…"

@@ -24,21 +24,31 @@ from paramtui.checkpoints.tensor_spec import (
     sizes,
 )
 from paramtui.core.dtypes import DTYPES, ITEMSIZE, PACKED, storage_nbytes
-from paramtui.core.geometry import MAX_SIZE_BITS, contiguous_stride
+from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, contiguous_stride
 from paramtui.core.warned import Warned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paramtui.checkpoints.budget import Budget
+
 # A parameter of a subclass of a sparse tensor has four calls one inside the other.
 MAX_NESTING = 8
+# What a tensor inside another costs of the budget; its opcodes are more bytes.
+INNER = 16
 
 
 class Rebuilder:
-    """Describes tensors from the calls that would rebuild them."""
+    """Describes tensors from the calls that would rebuild them.
 
-    def __init__(self, storages: Storages) -> None:
+    Args:
+        storages: What is known of the bytes that they lie in.
+        budget: What may be looked at.
+    """
+
+    def __init__(self, storages: Storages, budget: Budget) -> None:
         self.storages = storages
+        self.budget = budget
         self._nesting = 0
         self._handlers: dict[str, Callable[[Sequence[object]], TensorSpec]] = {
             "torch._utils._rebuild_tensor_v2": self._tensor_v2,
@@ -64,6 +74,7 @@ class Rebuilder:
 
         Raises:
             MalformedError: It should be a tensor, but its arguments make no sense.
+            SpentError: What it is made of is used again and again.
         """
         if type(found) is Record:
             func = found.func
@@ -71,7 +82,7 @@ class Rebuilder:
                 return None
             handler = self._handlers.get(func.full_name)
             if handler is None:
-                array = numpy_array(found)
+                array = numpy_array(found, self.budget)
                 return self._array(*array) if array else None
             args = found.args
             if type(args) is not tuple:
@@ -96,6 +107,8 @@ class Rebuilder:
         if type(kind) is not GlobalRef or kind.name not in STORAGE_CLASSES or type(key) not in (str, int):
             raise MalformedError("its storage is of an unknown class")
         stored = STORAGE_CLASSES[kind.name]
+        if type(key) is int and not -1 <= key <= MAX_SIZE:
+            raise MalformedError("its storage has a number that is too long")
         return self.storages.resolve(pid, str(key), dtype or stored), stored
 
     def strided(
@@ -119,18 +132,25 @@ class Rebuilder:
         if type(stride) is not tuple:
             stride = sizes(stride, "stride")
         if len(shape) != len(stride):
-            raise MalformedError(f"it has {len(shape)} sizes and {len(stride)} strides")
+            raise MalformedError(f"it has {len(shape):,} sizes and {len(stride):,} strides")
+        if len(shape) > MAX_DIMS:
+            sizes(shape, "size")
         if type(offset) is not int or offset < 0:
             raise MalformedError("its storage offset is not a number of elements")
         count = 1
-        last = widest = offset
+        last = offset
         for length, step in zip(shape, stride):  # noqa: B905  equal lengths, and strict costs time
-            if type(length) is not int or type(step) is not int or length < 0 or step < 0:
-                raise MalformedError("its size or stride holds something that is no length")
+            if (
+                type(length) is not int
+                or type(step) is not int
+                or not 0 <= length <= MAX_SIZE
+                or not 0 <= step <= MAX_SIZE
+            ):
+                sizes(shape, "size")
+                sizes(stride, "stride")
             count *= length
             last += (length - 1) * step
-            widest |= length | step
-        if (widest | count) >> MAX_SIZE_BITS:
+        if count > MAX_SIZE or offset > MAX_SIZE:
             raise MalformedError(UNCOUNTABLE)
         itemsize = ITEMSIZE[element]
         if element in PACKED:
@@ -196,6 +216,8 @@ class Rebuilder:
 
     def inner(self, found: object, what: str) -> TensorSpec:
         """The tensor that `found` is; a `MalformedError` says `what` it should have been."""
+        # Tensors inside each other twice would be described twice as often at each level.
+        self.budget.look(INNER)
         self._nesting += 1
         try:
             if self._nesting > MAX_NESTING:
@@ -279,7 +301,7 @@ class Rebuilder:
         self, dtype: str, shape: tuple[int, ...], data: bytes, order: tuple[bool, bool], kind: str
     ) -> TensorSpec:
         big_endian, fortran = order
-        needed = storage_nbytes(dtype, counted(shape))
+        needed = storage_nbytes(dtype, counted(sizes(shape, "shape")))
         location = self.storages.add_memory(data, big_endian=big_endian)
         stride = contiguous_stride(shape)
         if fortran:

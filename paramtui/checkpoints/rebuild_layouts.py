@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs, Record
 from paramtui.checkpoints.tensor_spec import MalformedError, TensorSpec, sizes
 from paramtui.core.dtypes import DTYPES
-from paramtui.core.geometry import MAX_SIZE_BITS, Geometry, Quantizer, Shape
+from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, Geometry, Quantizer, Shape
 from paramtui.core.warned import of_part
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.rebuild import Rebuilder
 
 MAX_NESTED_PARTS: Final = 100_000
-MAX_NESTED_DIMS: Final = 128
 
 
 def quantized(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
@@ -62,8 +61,9 @@ def _factors(
         return spec.geometry
     if len(numbers) != (length if length is not None else 1):
         raise MalformedError(f"its {what}s do not fit its axis")
+    rebuilder.budget.look(len(numbers))
     for number in numbers:
-        if type(number) not in (int, float) or (type(number) is int and abs(number) >> MAX_SIZE_BITS):
+        if type(number) not in (int, float) or (type(number) is int and abs(number) > MAX_SIZE):
             raise MalformedError(f"its {what} is no number")
     return tuple(numbers)
 
@@ -146,16 +146,17 @@ def nested(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     table = parts["sizes"].geometry
     if len(table.shape) != 2 or table.dtype != "int64":
         raise MalformedError("its table of sizes is not a 2-d int64 tensor")
-    if table.shape[1] > MAX_NESTED_DIMS:
-        raise MalformedError(f"its components have {table.shape[1]:,} dimensions")
+    rows, columns = table.shape
+    if columns > MAX_DIMS:
+        raise MalformedError(f"its components have {columns:,} dimensions, more than {MAX_DIMS}")
     _check_integers(parts, "strides", "storage_offsets")
     if parts["strides"].shape != table.shape or parts["storage_offsets"].shape != table.shape[:1]:
         raise MalformedError("its tables of sizes, strides and offsets do not fit each other")
     odd = spec.odd()
-    rows, columns = table.shape
     odd.options["numel"] = prod(parts["buffer"].geometry.shape)
     dims: list[int | None] = [None] * columns
     if odd.problem is None:
+        rebuilder.budget.look(rows * columns)
         numbers = rebuilder.storages.small_integers(table, MAX_NESTED_PARTS * 8)
         for column in range(columns):
             found = set(numbers[column::columns])

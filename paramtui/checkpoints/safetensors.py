@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paramtui.checkpoints.source import CheckpointSource, FileRun, Run
 from paramtui.core.dtypes import storage_nbytes
-from paramtui.core.geometry import MAX_SIZE_BITS, Extra, contiguous_stride
+from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, Extra, contiguous_stride
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
 from paramtui.core.warned import Warned
@@ -241,12 +241,12 @@ def list_tensors(
 
 def _layout(code: str, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int, str]:
     """Shape, strides, bytes and dtype of a header entry."""
+    if len(sizes) > MAX_DIMS or max(sizes, default=0) > MAX_SIZE:
+        raise ValueError
     count = 1
-    widest = 0
     for size in sizes:
         count *= size
-        widest |= size
-    if (widest | count) >> MAX_SIZE_BITS:
+    if count > MAX_SIZE:
         raise ValueError
     if code in OTHER_BITS:
         return sizes, contiguous_stride(sizes), (count * OTHER_BITS[code] + 7) // 8, code

@@ -48,8 +48,14 @@ def open_file(file: RandomFile, target: str, watch: Watch | None = None) -> Chec
         )
     folder = os.path.dirname(target)  # noqa: PTH120
     shards = list(dict.fromkeys(weight_map.values()))
+    paths: dict[str, str] = {}
     for shard in shards:
         _refuse_escape(shard, target)
+        path = os.path.normpath(shard)
+        if path in paths:
+            words = f"{safe_text(shard)!r} and {safe_text(paths[path])!r}"
+            raise FormatError(f"names one file as {words}", where=target)
+        paths[path] = shard
     if watch is not None:
         watch.outline(weight_map)
     source = _open_shards(target, folder, shards, watch)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from paramtui.checkpoints.inert_objects import GlobalRef, PersistentRef, Record
 from paramtui.core.dtypes import DTYPES
-from paramtui.core.geometry import MAX_SIZE_BITS, Extra, Geometry
+from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, Extra, Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,19 +162,25 @@ def class_name(record: Record) -> str:
 
 
 def sizes(found: object, what: str) -> tuple[int, ...]:
-    """A tuple of numbers that are not negative, from a tuple, a list or a ``torch.Size``."""
+    """A tuple of numbers that can be sizes or strides, from a tuple, a list or a ``torch.Size``.
+
+    Raises:
+        MalformedError: More than `MAX_DIMS`, or one is negative, above `MAX_SIZE` or no integer.
+    """
     if type(found) is not tuple:
         if type(found) is Record and type(found.func) is GlobalRef and found.func.full_name == "torch.Size":
             args = found.args
             found = args[0] if type(args) is tuple and args else ()
-        if type(found) is list:
+        if type(found) is list and len(found) <= MAX_DIMS:
             found = tuple(found)
         if type(found) is not tuple:
             raise MalformedError(f"its {what} is no tuple")
+    if len(found) > MAX_DIMS:
+        raise MalformedError(f"its {what} has {len(found):,} dimensions, more than {MAX_DIMS}")
     for number in found:
         if type(number) is not int or number < 0:
             raise MalformedError(f"its {what} holds something that is no length")
-        if number >> MAX_SIZE_BITS:
+        if number > MAX_SIZE:
             raise MalformedError(UNCOUNTABLE)
     return found
 
@@ -186,7 +192,7 @@ def counted(shape: Sequence[int]) -> int:
         MalformedError: A size, or the number, is larger than any that PyTorch can count.
     """
     count = prod(shape)
-    if max(count, *shape, 0) >> MAX_SIZE_BITS:
+    if max(count, *shape, 0) > MAX_SIZE:
         raise MalformedError(UNCOUNTABLE)
     return count
 

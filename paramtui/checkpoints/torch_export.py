@@ -13,7 +13,7 @@ from paramtui.checkpoints.safetensors import parse_strict
 from paramtui.checkpoints.source import CheckpointSource, Run
 from paramtui.checkpoints.zip_directory import RecordRun, ZipDirectory
 from paramtui.core.dtypes import ITEMSIZE, storage_nbytes
-from paramtui.core.geometry import MAX_SIZE_BITS, Extra
+from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, Extra
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
 from paramtui.core.warned import Warned
@@ -71,7 +71,7 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
     locations: dict[str, int] = {}
     for config in config_names(directory):
         where = f"{file.path}, {safe_text(config)}"
-        fields = parse_strict(directory.content(config, MAX_CONFIG), where, at=0, duplicates=True)
+        fields = parse_strict(directory.text(config, MAX_CONFIG), where, at=0, duplicates=True)
         entries = fields.get("config")
         if not isinstance(entries, dict):
             words = f"{safe_text(config)}: has no map from names to tensors"
@@ -108,7 +108,7 @@ def _add(
     shape = tuple(_integer(size) for size in meta["sizes"])
     stride = tuple(_integer(step) for step in meta["strides"])
     offset = _integer(meta["storage_offset"])
-    if len(shape) != len(stride):
+    if len(shape) != len(stride) or len(shape) > MAX_DIMS:
         raise ValueError
     record = f"{folder}/{entry['path_name']}"
     count = 1
@@ -116,7 +116,7 @@ def _add(
     for size, step in zip(shape, stride, strict=True):
         count *= size
         last += (size - 1) * step
-    if count >> MAX_SIZE_BITS:
+    if count > MAX_SIZE:
         raise ValueError
     extra: Extra | None = None
     location = -1
@@ -153,6 +153,6 @@ def _add(
 def _integer(field: dict[str, Any]) -> int:
     """A size that is known; a symbolic one has no number."""
     number = field["as_int"]
-    if type(number) is not int or number < 0 or number >> MAX_SIZE_BITS:
+    if type(number) is not int or not 0 <= number <= MAX_SIZE:
         raise ValueError
     return number

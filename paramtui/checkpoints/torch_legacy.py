@@ -17,6 +17,7 @@ from paramtui.checkpoints.tensor_spec import STORAGE_CLASSES, StorageRef
 from paramtui.checkpoints.torch_zip import MAX_PICKLE, PickledStorages
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.gc_pause import paused_gc
+from paramtui.core.geometry import MAX_SIZE
 from paramtui.core.listing import Listing
 from paramtui.core.text import safe_text
 from paramtui.core.warned import Warned
@@ -26,19 +27,38 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.files import RandomFile
 
 PROTOCOL: Final = 1001
+# Which of the pickles is the object, from 0.
+OBJECT: Final = 3
 _FIRST_READ: Final = 1 << 20
 
 
 class _PickleRow:
-    """Pickles one after the other, of lengths that only reading them tells."""
+    """Pickles one after the other, of lengths that only reading them tells.
 
-    def __init__(self, file: RandomFile) -> None:
+    Args:
+        file: What holds them.
+        begin: Byte of the first one.
+
+    Attributes:
+        pos: Byte after the last one read.
+        begins: Where those read begin.
+        globals: What they name.
+    """
+
+    def __init__(self, file: RandomFile, begin: int = 0) -> None:
         self.file = file
-        self.pos = 0
-        self._begin = 0
-        self._buffer = file.read(0, min(_FIRST_READ, file.nbytes))
+        self.pos = begin
+        self.begins: list[int] = []
+        self.globals: set[str] = set()
+        self._begin = begin
+        self._buffer = file.read(begin, min(_FIRST_READ, file.nbytes - begin))
 
     def next(self) -> Pickle:
+        """Reads the next one.
+
+        Raises:
+            FormatError: It is damaged or cut.
+        """
         while True:
             try:
                 pickle = read_pickle(self._buffer, self.pos - self._begin)
@@ -49,7 +69,9 @@ class _PickleRow:
                 raise FormatError(
                     error.what, where=f"{self.file.path}, pickle at byte {self.pos:,}"
                 ) from None
+            self.begins.append(self.pos)
             self.pos = self._begin + pickle.end
+            self.globals.update(pickle.globals)
             return pickle
 
     def _grow(self) -> None:
@@ -139,7 +161,11 @@ class LegacyStorages(PickledStorages):
         if view is None:
             return StorageRef(location, 0, nbytes, problem)
         itemsize = ITEMSIZE[dtype] if dtype else 1
-        if type(view) is not tuple or len(view) != 3 or not all(type(n) is int and n >= 0 for n in view[1:]):
+        if (
+            type(view) is not tuple
+            or len(view) != 3
+            or not all(type(n) is int and 0 <= n <= MAX_SIZE for n in view[1:])
+        ):
             words = "its view of a storage is not an offset and a length"
             return StorageRef(location, 0, 0, Warned(words, "malformed-tensor"))
         start, length = view[1] * itemsize, view[2] * itemsize
@@ -158,42 +184,37 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     listing = Listing(target, "torch-legacy")
     row = _PickleRow(file)
     with paused_gc():
-        head = [row.next(), row.next()]
-        version = head[1].root
+        row.next()
+        version = row.next().root
         if version != PROTOCOL:
             listing.warnings.append(Warned(f"its protocol version is not {PROTOCOL}", "odd-header"))
-        head.append(row.next())
-        machine = head[2].root
+        machine = row.next().root
         little = machine.get("little_endian") if type(machine) is Pairs else True
         pickle = row.next()
-        keys = _storage_keys(row, listing, head)
+        nbytes = row.pos - row.begins[OBJECT]
+        keys = _storage_keys(row, listing)
         # torch.load reads all of them with pickle, not the object alone.
-        listing.globals = sorted({*pickle.globals, *(name for other in head for name in other.globals)})
+        listing.globals = sorted(row.globals)
         listing.protocol = pickle.protocol
         storages = LegacyStorages(listing, file, row.pos, keys, big_endian=little is False)
         storages.itemsizes = _itemsizes(pickle.storage_ids)
-        ObjectWalker(listing, storages).walk(pickle.root, pickle.end)
+        ObjectWalker(listing, storages, nbytes).walk(pickle.root)
     source = CheckpointSource(listing, storages.runs)
-    source.pickles = [_stored(file, place) for place in (3, 0, 1, 2, *([4] if len(head) > 3 else ()))]
+    source.pickles = [_stored(file, begin, place) for place, begin in enumerate(row.begins)]
+    # The object first, as it is what is listed.
+    source.pickles.insert(0, source.pickles.pop(OBJECT))
     return source
 
 
-def _stored(file: RandomFile, place: int) -> StoredPickle:
-    def read() -> Pickle:
-        row = _PickleRow(file)
-        for _ in range(place):
-            row.next()
-        return row.next()
-
-    return StoredPickle(() if place == 3 else (f"(pickle {place + 1} of the file)",), read)
+def _stored(file: RandomFile, begin: int, place: int) -> StoredPickle:
+    below = () if place == OBJECT else (f"(pickle {place + 1} of the file)",)
+    return StoredPickle(below, lambda: _PickleRow(file, begin).next())
 
 
-def _storage_keys(row: _PickleRow, listing: Listing, read: list[Pickle]) -> list[str]:
-    """The names of the storages in their order; the pickle that holds them is added to those read."""
+def _storage_keys(row: _PickleRow, listing: Listing) -> list[str]:
+    """The names of the storages in their order."""
     try:
-        pickle = row.next()
-        read.append(pickle)
-        keys = pickle.root
+        keys = row.next().root
     except FormatError as error:
         words = f"the list of storages is missing, so no values can be read: {error}"
         listing.warnings.append(Warned(words, "truncated-data"))
@@ -202,7 +223,11 @@ def _storage_keys(row: _PickleRow, listing: Listing, read: list[Pickle]) -> list
         words = "the list of storages is none, so no values can be read"
         listing.warnings.append(Warned(words, "odd-header"))
         return []
-    return [key if type(key) is str else str(key) for key in keys if type(key) in (str, int)]
+    return [key if type(key) is str else str(key) for key in keys if type(key) is str or _is_size(key)]
+
+
+def _is_size(found: object) -> bool:
+    return type(found) is int and 0 <= found <= MAX_SIZE
 
 
 def _itemsizes(pids: list[object]) -> dict[str, int]:
@@ -211,7 +236,11 @@ def _itemsizes(pids: list[object]) -> dict[str, int]:
     for pid in pids:
         if type(pid) is tuple and len(pid) > 4 and pid[0] in ("storage", b"storage"):
             kind, key = pid[1], pid[2]
-            if type(kind) is GlobalRef and kind.name in STORAGE_CLASSES and type(key) in (str, int):
+            if (
+                type(kind) is GlobalRef
+                and kind.name in STORAGE_CLASSES
+                and (type(key) is str or (type(key) is int and -1 <= key <= MAX_SIZE))
+            ):
                 dtype = STORAGE_CLASSES[kind.name]
                 out.setdefault(str(key), ITEMSIZE[dtype] if dtype else 1)
     return out

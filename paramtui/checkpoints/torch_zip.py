@@ -14,7 +14,7 @@ from paramtui.checkpoints.inert_pickle import Pickle, read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
 from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run, StoredPickle
 from paramtui.checkpoints.tensor_spec import MalformedError, StorageRef
-from paramtui.checkpoints.zip_directory import DEFLATED, STORED, RecordRun, ZipDirectory
+from paramtui.checkpoints.zip_directory import DEFLATED, SMALL_TEXT, STORED, RecordRun, ZipDirectory
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.listing import Listing, Location
 from paramtui.core.text import safe_text
@@ -122,7 +122,7 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     with paused_gc():
         pickle = _read(directory, main)
         listing.globals, listing.protocol = pickle.globals, pickle.protocol
-        ObjectWalker(listing, storages).walk(pickle.root, pickle.end)
+        ObjectWalker(listing, storages, pickle.end).walk(pickle.root)
     source = CheckpointSource(listing, storages.runs)
     source.pickles = [StoredPickle((), lambda: _read(directory, main)), *_others(directory, main)]
     return source
@@ -130,7 +130,7 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
 
 def _read(directory: ZipDirectory, name: str) -> Pickle:
     try:
-        content = directory.content(name, MAX_PICKLE)
+        content = directory.text(name, MAX_PICKLE)
     except ValuesError as error:
         raise FormatError(error.what, where=directory.file.path) from None
     try:
@@ -141,11 +141,20 @@ def _read(directory: ZipDirectory, name: str) -> Pickle:
 
 def _others(directory: ZipDirectory, main: str) -> list[StoredPickle]:
     """The archive's pickles besides the object: TorchScript has constants in one."""
+    room = max(SMALL_TEXT, directory.file.nbytes)
 
     def stored(name: str) -> StoredPickle:
-        return StoredPickle((f"({name})",), lambda: _read(directory, name))
+        nonlocal room
+        if directory.is_deflated(name):
+            room -= directory.nbytes[directory.index[name]]
+        read = _too_much if room < 0 else lambda: _read(directory, name)
+        return StoredPickle((f"({name})",), read)
 
     return [stored(name) for name in directory.names if name.endswith(".pkl") and name != main]
+
+
+def _too_much() -> Pickle:
+    raise FormatError("its deflated pickles are longer than the file could hold, so not all were looked at")
 
 
 def _note_kind(listing: Listing, directory: ZipDirectory, folder: str) -> None:

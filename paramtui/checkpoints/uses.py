@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from paramtui.checkpoints.budget import Budget
 from paramtui.checkpoints.inert_objects import GlobalRef, InertSet, Pairs, PersistentRef, Record
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.trust import MAX_PATHS, GlobalUse, Uses, in_order, verdict
@@ -12,6 +13,7 @@ from paramtui.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from paramtui.checkpoints.inert_pickle import Pickle
     from paramtui.checkpoints.source import StoredPickle
 
 # Keys of a path that are told.
@@ -44,10 +46,23 @@ def find_uses(pickles: Iterable[StoredPickle]) -> Uses:
                 continue
             for name in pickle.globals:
                 found.setdefault(name, _Found())
-            _Walk(stored.below, found).walk(pickle.root)
-            del pickle
+            walk = _Walk(stored.below, found, pickle.end)
+            walk.walk(pickle.root)
+            if walk.left < 0:
+                unread.append(_cut(pickle, found))
+            del pickle, walk
     uses = (GlobalUse(name, verdict(name), at.count, tuple(at.paths)) for name, at in found.items())
     return Uses(in_order(uses), unread)
+
+
+def _cut(pickle: Pickle, found: dict[str, _Found]) -> str:
+    """Notes the names that were not come to, and says so."""
+    for name in pickle.globals:
+        at = found[name]
+        if not at.count:
+            at.count = 1
+            at.paths.append(("(not looked for)",))
+    return "a pickle holds too many objects to look at all: names may be used at more places than are told"
 
 
 class _Found:
@@ -62,7 +77,8 @@ class _Found:
 class _Walk:
     """One pickle. A place is an index into columns of parents and keys, so that depth costs no stack."""
 
-    def __init__(self, below: tuple[object, ...], found: dict[str, _Found]) -> None:
+    def __init__(self, below: tuple[object, ...], found: dict[str, _Found], nbytes: int) -> None:
+        self.left = Budget(nbytes).rows
         self._below = below
         self._found = found
         self._parent = [-1]
@@ -73,10 +89,10 @@ class _Walk:
         self._rest: list[tuple[object, int]] = []
 
     def walk(self, root: object) -> None:
-        """Looks at all that hangs on `root`."""
+        """Looks at all that hangs on `root`, as long as `left` is not negative."""
         rest = self._rest
         rest.append((root, 0))
-        while rest:
+        while rest and self.left >= 0:
             found, place = rest.pop()
             kind = type(found)
             if kind is GlobalRef:
@@ -127,6 +143,7 @@ class _Walk:
         return (*self._below, *reversed(keys))
 
     def _step(self, place: int, key: object) -> int:
+        self.left -= 1
         self._parent.append(place)
         self._key.append(key)
         self._depth.append(self._depth[place] + 1)
@@ -136,13 +153,15 @@ class _Walk:
         """What a tuple holds, at its own place; anything else as it is."""
         if type(found) is tuple:
             if self._is_new(found):
-                self._rest += [(item, place) for item in found if type(item) not in _LEAVES]
+                self._rest += [(item, place) for item in found if item and type(item) not in _LEAVES]
         elif type(found) not in _LEAVES:
             self._rest.append((found, place))
 
     def _items(self, found: Iterable[object], place: int) -> None:
         for index, item in enumerate(found):
-            if type(item) not in _LEAVES:
+            if item and type(item) not in _LEAVES:
+                if self.left < 0:
+                    break
                 self._rest.append((item, self._step(place, index)))
 
     def _pairs(self, found: Pairs, place: int) -> None:
@@ -153,9 +172,11 @@ class _Walk:
 
     def _entries(self, items: list[object], place: int) -> None:
         for index in range(0, len(items) - 1, 2):
+            if self.left < 0:
+                break
             key, item = items[index], items[index + 1]
-            leaf = type(item) in _LEAVES
-            if type(key) not in _LEAVES:
+            leaf = not item or type(item) in _LEAVES
+            if key and type(key) not in _LEAVES:
                 self._rest.append((key, self._step(place, "(a key)")))
                 key = "(a key)"
             if not leaf:

@@ -24,8 +24,11 @@ _LOCAL: Final = struct.Struct("<4s5H3L2H")
 
 STORED: Final = 0
 DEFLATED: Final = 8
-# A deflated record is inflated whole; a larger one is refused.
+# A deflated record is inflated whole; a larger one is refused. Numbers deflate to a quarter at best.
 MAX_INFLATED: Final = 256 << 20
+SMALL_INFLATED: Final = 64 << 20
+# What is read as a whole, as pickles are, may inflate to as much as the file itself could hold.
+SMALL_TEXT: Final = 1 << 20
 
 
 class ZipDirectory:
@@ -174,7 +177,23 @@ class ZipDirectory:
             self._inflated = (index, self.content(self.names[index]))
         return self._inflated[1]
 
-    def content(self, name: str, limit: int = MAX_INFLATED) -> bytes:
+    def is_deflated(self, name: str) -> bool:
+        """Whether a record is not stored as it is."""
+        return self.method[self.index[name]] != STORED
+
+    def text(self, name: str, limit: int) -> bytes:
+        """The content of a record that is read as a whole and makes objects, as a pickle does.
+
+        A deflated one is at most as long as a file of this size could hold.
+
+        Raises:
+            ValuesError: As `content`.
+        """
+        if self.is_deflated(name):
+            limit = min(limit, max(SMALL_TEXT, self.file.nbytes))
+        return self.content(name, limit)
+
+    def content(self, name: str, limit: int | None = None) -> bytes:
         """The whole content of a record.
 
         Raises:
@@ -184,6 +203,8 @@ class ZipDirectory:
         nbytes, packed = self.nbytes[index], self.packed_nbytes[index]
         where = self.file.path
         shown = safe_text(name)
+        if limit is None:
+            limit = min(MAX_INFLATED, max(SMALL_INFLATED, 4 * self.file.nbytes))
         if nbytes > limit:
             raise ValuesError(f"the record {shown!r} has {nbytes:,} bytes, more than {limit:,}", where=where)
         raw = self.file.read(self.begin(index), packed)

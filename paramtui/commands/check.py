@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from paramtui.commands.ls import Selection, title
 from paramtui.core.health import RULES, place_name, summary
-from paramtui.core.jsonable import jsonable
-from paramtui.core.text import key_text, safe_text
+from paramtui.core.jsonable import json_key
+from paramtui.core.text import safe_text
 from paramtui.core.trust import LIBRARY, NOTHING_RUN, USUAL, VERDICTS
 
 if TYPE_CHECKING:
@@ -46,14 +46,10 @@ def check_json(listing: Listing, found: Sequence[Finding], uses: Uses) -> Iterat
     yield '],\n "globals": ['
     separator = "\n  "
     for use in uses.found:
-        paths = [[_json_key(key) for key in path] for path in use.paths]
+        paths = [[json_key(key) for key in path] for path in use.paths]
         yield separator + json.dumps({"name": use.name, "known": use.known, "used_at": paths})
         separator = ",\n  "
     yield f'],\n "executed": {json.dumps(executed(listing))}}}\n'
-
-
-def _json_key(key: object) -> object:
-    return jsonable(key) if isinstance(key, str) or type(key) is int else key_text(key)
 
 
 def check_text(listing: Listing, found: Sequence[Finding], uses: Uses, *, numbers: bool) -> Iterator[str]:

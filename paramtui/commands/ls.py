@@ -8,10 +8,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from paramtui.core.describe import all_warnings, elements_words, size_words, tensor_facts, value_text
-from paramtui.core.jsonable import jsonable
+from paramtui.core.jsonable import json_key, jsonable
 from paramtui.core.listing import GHOST
 from paramtui.core.ordering import in_order, natural_key
-from paramtui.core.text import bytes_text, count_text, key_text, safe_text
+from paramtui.core.text import bytes_text, count_text, safe_text
 from paramtui.core.tie_words import WORDS, all_names
 from paramtui.core.ties import Ties
 from paramtui.core.tree import Tree
@@ -112,7 +112,7 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
         path = listing.path(value.node)
         entry = {
             "name": listing.node_name(value.node),
-            "path": [_json_key(key) for key in path],
+            "path": [json_key(key) for key in path],
             "type": value.type_name,
             "value": jsonable(value.value),
         }
@@ -121,7 +121,7 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
     modules: list[dict[str, object]] = [
         {
             "name": listing.node_name(node),
-            "path": [_json_key(key) for key in listing.path(node)],
+            "path": [json_key(key) for key in listing.path(node)],
             "class": listing.node_class[node],
         }
         for node in selection.modules
@@ -148,16 +148,12 @@ def ls_json(listing: Listing, selection: Selection) -> Iterator[str]:
     yield text(sums) + "}\n"
 
 
-def _json_key(key: object) -> str | int:
-    return key if isinstance(key, str) or type(key) is int else key_text(key)
-
-
 def _tensor_entry(listing: Listing, tensor: int, name: str) -> dict[str, object]:
     stride = listing.stride[tensor]
     entry: dict[str, object] = {
         "id": tensor,
         "name": name,
-        "path": [_json_key(key) for key in listing.path(listing.node[tensor])],
+        "path": [json_key(key) for key in listing.path(listing.node[tensor])],
         "kind": listing.kind[tensor],
         "dtype": listing.dtype[tensor],
         "shape": list(listing.shape[tensor]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from paramtui.core.describe import tensor_facts, value_text
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     Read = Callable[[int, Sequence[Sequence[int]]], Window]
 
+# Numbers that are printed.
+MAX_CELLS = 1_000_000
 # Numbers that JSON output holds in memory at a time.
 PIECE = 1 << 18
 
@@ -104,6 +107,10 @@ def show_text(
     try:
         selection = _select(listing, tensor, index)
         picks = selection.picks if ragged else summary_picks(selection.picks)
+        cells = prod(map(len, picks))
+        if cells > MAX_CELLS:
+            words = f"even the corners of its {len(picks)} dimensions are more than {MAX_CELLS:,} numbers"
+            raise ValuesError(words, hint="name fewer, for example with 0,0,0")
         window = read(tensor, picks)
     except ParamtuiError as error:
         raise _named(listing, tensor, error) from None

@@ -12,8 +12,9 @@ Shape: TypeAlias = tuple[int | None, ...]
 
 # Layouts of what has no numbers of its own: they lie in the tensors below it, or do not exist yet.
 UNCOUNTED = ("wrapper", "uninitialized")
-# PyTorch counts elements in integers of 64 bits with a sign.
-MAX_SIZE_BITS = 63
+# More dimensions no tensor has; PyTorch counts elements in integers of 64 bits with a sign.
+MAX_DIMS = 128
+MAX_SIZE = (1 << 63) - 1
 # Stored elements of a sparse tensor that are held at once.
 MAX_STORED = 50_000_000
 

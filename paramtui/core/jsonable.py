@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from paramtui.core.text import key_text
+
 # json refuses to write integers of more digits than Python converts.
 MAX_INT_BITS = 10_000
 
@@ -34,3 +36,10 @@ def jsonable(value: object) -> object:
 def float_text(value: float) -> str:
     """How JSON of this program writes a number that is not finite."""
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124
+
+
+def json_key(key: object) -> str | int:
+    """One key of a path: text and integers as they are, other keys as in names."""
+    if isinstance(key, str) or (type(key) is int and key.bit_length() <= MAX_INT_BITS):
+        return key
+    return key_text(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from paramtui.core.jsonable import json_key
 from paramtui.core.text import key_text, safe_text
 from paramtui.errors import NameLookupError
 
@@ -88,8 +89,7 @@ def node_text(listing: Listing, node: int) -> str:
     """The key path of a node as JSON."""
     import json
 
-    keys = listing.path(node)
-    return json.dumps([key if type(key) in (str, int) else key_text(key) for key in keys])
+    return json.dumps(list(map(json_key, listing.path(node))))
 
 
 def rows_named(tree: Tree, name: str) -> list[int]:

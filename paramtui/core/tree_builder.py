@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paramtui.core.geometry import UNCOUNTED
 from paramtui.core.listing import ITEM, ROOT
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from paramtui.core.listing import Listing
+
+# Parts of a name with more are no blocks: each would have a name as long as all before it.
+MAX_PARTS: Final = 64
+# A longer label is put in no order of numbers.
+MAX_NUMBERED: Final = 1000
 
 
 class Builder:
@@ -122,14 +127,14 @@ class Builder:
         self.value[0] = value_at[ROOT]
 
     def _prefix(self, prefixes: dict[tuple[int, str], int], above: int, head: str) -> int:
-        """The block that ``head`` names below a row; -1 if its dots separate nothing."""
+        """The block that ``head`` names below a row; -1 if its dots separate nothing, or too much."""
         outer, _, label = head.rpartition(".")
         # Mostly all but the last part was met before.
         at: int | None = prefixes.get((above, outer)) if outer else None
         if at is not None and at >= 0 and label:
             row = prefixes[above, head] = self._block(at, label)
             return row
-        if "" in head.split("."):
+        if head.count(".") >= MAX_PARTS or "" in head.split("."):
             prefixes[above, head] = -1
             return -1
         missing: list[tuple[str, str]] = []
@@ -268,6 +273,8 @@ class _Comparable:
 
 def _split_numbers(label: str) -> tuple[str, tuple[tuple[int, str], ...]]:
     """What a label looks like without its numbers, and the numbers (length first, then digits)."""
+    if len(label) > MAX_NUMBERED:
+        return label, ()
     pattern: list[str] = []
     numbers: list[tuple[int, str]] = []
     at = 0

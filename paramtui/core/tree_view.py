@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # What a snapshot holds of a row besides whether it is expanded, where it stands in for a fold.
 _FOLDED, _UNFOLDED = 2, 4
+# And of the root, where blocks that are built alike fold by themselves.
+_FOLDING = 8
 _EXPANDED = bytes(byte & 1 for byte in range(256))
 
 
@@ -184,13 +186,17 @@ class TreeView:
             out[row] |= _FOLDED
         for row in self._unfolded:
             out[row] |= _UNFOLDED
+        if self.folding:
+            out[0] |= _FOLDING
         return bytes(out)
 
     def restore(self, snapshot: bytes) -> None:
         """Expands and folds exactly the blocks that were so when the snapshot was taken."""
         self._expanded = bytearray(snapshot.translate(_EXPANDED))
         folds = [(fold, snapshot[fold.stand_in]) for fold in self.folds or ()]
-        self._folded = {fold.stand_in: fold for fold, state in folds if state & _FOLDED and self.folding}
+        # Folding that was ended meanwhile stays ended; what was folded one by one without it comes back.
+        kept = _FOLDED if self.folding or not snapshot[0] & _FOLDING else 0
+        self._folded = {fold.stand_in: fold for fold, state in folds if state & kept}
         self._unfolded = {fold.stand_in for fold, state in folds if state & _UNFOLDED}
         self._rebuild()
 

@@ -69,7 +69,7 @@ def _pickle(case: Case, folder: str) -> CheckpointSource:
     listing = Listing(folder, "torch-zip")
     listing.globals, listing.protocol = pickle.globals, pickle.protocol
     storages = _Storages(listing)
-    ObjectWalker(listing, storages).walk(pickle.root, pickle.end)
+    ObjectWalker(listing, storages, pickle.end).walk(pickle.root)
     source = CheckpointSource(listing, storages.runs)
     source.pickles = [StoredPickle((), lambda: read_pickle(data))]
     return source
