@@ -137,7 +137,7 @@ def parse_strict(
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
-                raise FormatError(f"the JSON has the key {safe_text(key)!r} twice", where=path)
+                raise FormatError(f"the JSON has the key '{safe_text(key)}' twice", where=path)
             found[key] = value
         return found
 

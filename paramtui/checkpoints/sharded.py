@@ -53,7 +53,7 @@ def open_file(file: RandomFile, target: str, watch: Watch | None = None) -> Chec
         _refuse_escape(shard, target)
         path = os.path.normpath(shard)
         if path in paths:
-            words = f"{safe_text(shard)!r} and {safe_text(paths[path])!r}"
+            words = f"'{safe_text(shard)}' and '{safe_text(paths[path])}'"
             raise FormatError(f"names one file as {words}", where=target)
         paths[path] = shard
     if watch is not None:
@@ -169,7 +169,7 @@ def _refuse_escape(shard: str, target: str) -> None:
     parts = shard.replace("\\", "/").split("/")
     if shard.startswith(("/", "\\")) or ".." in parts or not shard or "\0" in shard:
         raise FormatError(
-            f"names a shard outside its directory: {safe_text(shard)!r}", where=target, hint="refused"
+            f"names a shard outside its directory: '{safe_text(shard)}'", where=target, hint="refused"
         )
 
 

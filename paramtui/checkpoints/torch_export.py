@@ -122,7 +122,7 @@ def _add(
     location = -1
     index = directory.index.get(record)
     if index is None:
-        extra = Extra(Warned(f"its record {safe_text(record)!r} is not in the file", "missing-storage"))
+        extra = Extra(Warned(f"its record '{safe_text(record)}' is not in the file", "missing-storage"))
     else:
         # Tensors that share a storage name the same record.
         location = locations.get(record, -1)

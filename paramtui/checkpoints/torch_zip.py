@@ -78,12 +78,12 @@ class ZipStorages(PickledStorages):
             return known
         index = self.directory.index.get(self.folder + key)
         if index is None:
-            words = f"its storage {safe_text(key)!r} is not in the file"
+            words = f"its storage '{safe_text(key)}' is not in the file"
             known = StorageRef(-1, 0, 0, Warned(words, "missing-storage"))
         else:
             problem = None
             if self.directory.method[index] not in (STORED, DEFLATED):
-                problem = f"its storage {safe_text(key)!r} is packed by an unknown method"
+                problem = f"its storage '{safe_text(key)}' is packed by an unknown method"
             run = RecordRun(self.directory, index, self.big_endian)
             known = StorageRef(self.add(key, run), 0, run.nbytes, problem)
         self._known[key] = known

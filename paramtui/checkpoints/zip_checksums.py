@@ -117,7 +117,7 @@ def changed_records(file: RandomFile, ranges: Sequence[tuple[int, int]]) -> list
         if directory.method[index] != STORED:
             name = safe_text(directory.names[index])
             raise ValuesError(
-                f"the record {name!r} is compressed; it cannot be changed in place", where=file.path
+                f"the record '{name}' is compressed; it cannot be changed in place", where=file.path
             )
         if not chosen or chosen[-1] != index:
             chosen.append(index)

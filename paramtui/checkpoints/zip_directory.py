@@ -126,9 +126,9 @@ class ZipDirectory:
                 nbytes, packed, header = _zip64_fields(extra, nbytes, packed, header)
             pos += extra_length + comment_length
             if name in self.index:
-                raise self._fail(f"has two records named {safe_text(name)!r}")
+                raise self._fail(f"has two records named '{safe_text(name)}'")
             if flags & 1:
-                raise self._fail(f"its record {safe_text(name)!r} is encrypted")
+                raise self._fail(f"its record '{safe_text(name)}' is encrypted")
             self.index[name] = len(self.names)
             self.names.append(name)
             self.nbytes.append(nbytes)
@@ -145,12 +145,12 @@ class ZipDirectory:
         for index in order:
             header = self.header[index]
             if header < reached:
-                raise self._fail(f"its record {safe_text(self.names[index])!r} overlaps another")
+                raise self._fail(f"its record '{safe_text(self.names[index])}' overlaps another")
             # Local names and fields add to this; reading the record checks them.
             reached = header + local + self.packed_nbytes[index]
             if reached > self.file.nbytes:
                 raise self._fail(
-                    f"its record {safe_text(self.names[index])!r} reaches past the end of the file"
+                    f"its record '{safe_text(self.names[index])}' reaches past the end of the file"
                 )
 
     def begin(self, index: int) -> int:
@@ -206,22 +206,22 @@ class ZipDirectory:
         if limit is None:
             limit = min(MAX_INFLATED, max(SMALL_INFLATED, 4 * self.file.nbytes))
         if nbytes > limit:
-            raise ValuesError(f"the record {shown!r} has {nbytes:,} bytes, more than {limit:,}", where=where)
+            raise ValuesError(f"the record '{shown}' has {nbytes:,} bytes, more than {limit:,}", where=where)
         raw = self.file.read(self.begin(index), packed)
         if self.method[index] == STORED and packed == nbytes:
             return raw
         if self.method[index] != DEFLATED:
-            raise ValuesError(f"the record {shown!r} is packed by method {self.method[index]}", where=where)
+            raise ValuesError(f"the record '{shown}' is packed by method {self.method[index]}", where=where)
         import zlib  # PyTorch never deflates
 
         try:
             inflater = zlib.decompressobj(-15)
             content = inflater.decompress(raw, nbytes + 1)
         except zlib.error as error:
-            raise ValuesError(f"the record {shown!r} cannot be inflated: {error}", where=where) from None
+            raise ValuesError(f"the record '{shown}' cannot be inflated: {error}", where=where) from None
         if len(content) != nbytes:
             raise ValuesError(
-                f"the record {shown!r} inflates to {len(content):,} bytes, not {nbytes:,}", where=where
+                f"the record '{shown}' inflates to {len(content):,} bytes, not {nbytes:,}", where=where
             )
         return content
 
