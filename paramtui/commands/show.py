@@ -6,6 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from paramtui.core.describe import tensor_facts, value_text
+from paramtui.core.dtypes import DTYPES
 from paramtui.core.indexing import Selection, apply_index, parse_index
 from paramtui.core.jsonable import float_text, jsonable
 from paramtui.core.lookup import tensor_id, written_path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Numbers that are printed.
 MAX_CELLS = 1_000_000
+# Numbers that JSON output writes of what stores fewer.
+MAX_WRITTEN = 1 << 24
 # Numbers that JSON output holds in memory at a time.
 PIECE = 1 << 18
 
@@ -167,6 +170,17 @@ def show_json(
     yield "}\n"
 
 
+def _refuse_endless(listing: Listing, tensor: int, picks: Sequence[Sequence[int]]) -> None:
+    """Refuses to write out the petabytes that a stride of 0 makes of four bytes."""
+    cells = prod(map(len, picks))
+    location = listing.location[tensor]
+    stored = listing.locations[location].nbytes if location >= 0 else 0
+    kind = DTYPES.get(listing.dtype[tensor])  # an unknown one is refused where it is read
+    if kind is not None and cells > MAX_WRITTEN and cells * kind.bits > 8 * stored:
+        words = f"{cells:,} numbers are more than its {stored:,} bytes hold"
+        raise ValuesError(words, hint="ask for a slice, for example :3")
+
+
 def _values_json(listing: Listing, read: Read, tensor: int, selection: Selection) -> Iterator[str]:
     """The nested lists in pieces, so that a large tensor is never held whole."""
     picks = selection.picks
@@ -174,6 +188,7 @@ def _values_json(listing: Listing, read: Read, tensor: int, selection: Selection
         window = read(tensor, picks)
         yield "[" + ", ".join(_nested(part.tolist(), part.dtype.kind) for part in window.parts) + "]"
         return
+    _refuse_endless(listing, tensor, picks)
     kept = set(selection.kept)
 
     def walk(dim: int, chosen: list[Sequence[int]]) -> Iterator[str]:

@@ -148,3 +148,17 @@ def test_any_encoding_of_the_output_works(save: Save, env: dict[str, str]) -> No
         done = run_paramtui(*words, str(path), *(["missing é"] if words == ["show"] else []), env=env)
         assert done.returncode == (2 if words == ["show"] else 0)
         assert b"Traceback" not in done.stderr
+
+
+def test_more_numbers_than_are_stored_are_not_written_out(save: Save) -> None:
+    path = str(save({"w": torch.full((1, 1), 7.0).expand(1 << 20, 1 << 30), "b": torch.ones(1).expand(1000)}))
+    words = refused("show", path, "w", "--json", timeout=20)
+    assert f"w: {1 << 50:,} numbers are more than its 4 bytes hold (ask for a slice" in words
+    assert json.loads(good("show", path, "w", "-1, :3", "--json"))["values"] == [7.0] * 3
+    assert json.loads(good("show", path, "b", "--json"))["values"] == [1.0] * 1000
+
+
+def test_an_unknown_type_of_any_size_is_refused_in_words(tmp_path: Path) -> None:
+    header = json.dumps({"w": {"dtype": "F7", "shape": [1 << 40], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert "no dtype for F7" in refused("show", str(tmp_path / "w.safetensors"), "w", "--json")
