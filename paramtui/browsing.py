@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from paramtui.core.model_target import ModelOptions
 from paramtui.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import nn
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from paramtui.tui.app import ParamtuiApp
 
 NAME = "model"
+_OF_TERMINALS = (signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
 
 
 def browse(
@@ -54,7 +57,8 @@ def browse(
     else:
         raise UsageError("an event loop is running here", hint="use: await paramtui.browse_async(model)")
     app = _app(model, ModelOptions(seed=seed, inputs=inputs, weights=weights, init_files=tuple(init)))
-    app.run(mouse=app.mouse_wanted)
+    with _signals_kept():
+        app.run(mouse=app.mouse_wanted)
     _pass_on(app)
 
 
@@ -74,7 +78,8 @@ async def browse_async(
     """
     options = ModelOptions(seed=seed, inputs=inputs, weights=weights, init_files=tuple(init))
     app = _app(model, options, own_loop=False)
-    await app.run_async(mouse=app.mouse_wanted)
+    with _signals_kept():
+        await app.run_async(mouse=app.mouse_wanted)
     _pass_on(app)
 
 
@@ -117,6 +122,18 @@ def _is_terminal(stream: object) -> bool:
         return bool(isatty and isatty())
     except ValueError:
         return False
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Gives back the signals of terminals and jobs, which Textual takes and keeps."""
+    kept = {number: signal.getsignal(number) for number in _OF_TERMINALS}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            if handler is not None:  # one that Python did not set cannot be set again
+                signal.signal(number, handler)
 
 
 def _pass_on(app: ParamtuiApp) -> None:

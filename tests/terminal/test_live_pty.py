@@ -141,6 +141,8 @@ torch.manual_seed(0)
 net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
 def handler(*_): print("terminated by", _[0]); sys.exit(7)
 signal.signal(signal.SIGTERM, handler)
+jobs = signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH, signal.SIGINT, signal.SIGQUIT, signal.SIGTTIN
+usual = [signal.getsignal(number) for number in jobs]
 optimizer = torch.optim.SGD(net.parameters(), 0.1)
 for step in range(2):
     optimizer.zero_grad()
@@ -151,6 +153,7 @@ for step in range(2):
         paramtui.browse(net)
         assert torch.equal(state, torch.get_rng_state())
         assert signal.getsignal(signal.SIGTERM) is handler
+        assert [signal.getsignal(number) for number in jobs] == usual
         print("after", net.training, net[0].weight.grad is not None)
     loss.backward()
     optimizer.step()
