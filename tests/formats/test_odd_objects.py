@@ -142,6 +142,15 @@ def test_a_tensor_below_itself_is_listed_and_ends(tmp_path: Path) -> None:
     assert values(checkpoint) == {"w.note": 5}
 
 
+def test_attributes_that_two_parameters_share_are_listed_below_both(tmp_path: Path) -> None:
+    state = dict_of(text("note"), integer(5)) + put(0) + b"0"
+    one = call("torch._utils", "_rebuild_parameter_with_state", tensor(), TRUE, EMPTY_DICT, get(0))
+    path = written(tmp_path, state + dict_of(text("a"), one, text("b"), one), version=b"3")
+    loaded = torch.load(path, weights_only=False)
+    found = {f"{key}.note": parameter.note for key, parameter in loaded.items()}
+    assert values(opened(path)) == found == {"a.note": 5, "b.note": 5}
+
+
 def test_notes_of_the_compiler_on_a_tensor_are_not_listed(save: Save) -> None:
     marked: Any = torch.ones(2)
     # As torch._dynamo.mark_dynamic(marked, 0) does.
