@@ -79,8 +79,6 @@ def read_pickle(data: bytes, start: int = 0) -> Pickle:
         if machine.pos >= len(data) or machine.wants > len(data):
             raise TruncatedPickleError(f"the pickle ends at byte {len(data):,} without its STOP") from None
         raise FormatError(f"the pickle's stack runs empty at byte {machine.pos:,}") from None
-    except (TypeError, AttributeError):
-        raise FormatError(f"the opcode at byte {machine.pos - 1:,} finds the wrong kind of object") from None
 
 
 class _Machine:
@@ -96,16 +94,16 @@ class _Machine:
         # Protocols 0 and 1 have no mark; only 0 remembers objects by text.
         self.protocol = 1
 
-    def reference(self, module: object, name: object) -> GlobalRef:
+    def reference(self, module: object, name: object, pos: int) -> GlobalRef:
         if type(module) is not str or type(name) is not str:
-            raise FormatError(f"a global at byte {self.pos:,} is not named by text")
+            raise FormatError(f"a global before byte {pos:,} is not named by text")
         ref = self.refs.get((module, name))
         if ref is None:
             # Through the memo a text can be part of very many names.
             self.named += len(module) + len(name)
             if len(module) + len(name) > MAX_NAME or self.named > FREE_NAMES + len(self.data):
                 raise FormatError(
-                    f"the name of the global before byte {self.pos:,} has {len(module) + len(name):,}"
+                    f"the name of the global before byte {pos:,} has {len(module) + len(name):,}"
                     f" characters, and all names so far {self.named:,}: more than any program has"
                 )
             ref = self.refs[module, name] = GlobalRef(module, name)
@@ -189,9 +187,8 @@ class _Machine:
                     elif op == 0x7D:  # } EMPTY_DICT
                         stack.append(Pairs())
                     elif op == 0x93:  # STACK_GLOBAL
-                        self.pos = pos
                         attribute = stack.pop()
-                        stack[-1] = self.reference(stack[-1], attribute)
+                        stack[-1] = self.reference(stack[-1], attribute, pos)
                     elif op == 0x81:  # NEWOBJ
                         args = stack.pop()
                         stack[-1] = Record(stack[-1], args)
@@ -212,7 +209,6 @@ class _Machine:
                             self.wants = pos + length
                             raise IndexError
                     else:
-                        self.pos = pos
                         pos, stack = self.rare(op, pos, stack, marks, memo)
                 elif op == 0x4B:  # K BININT1
                     stack.append(data[pos])
@@ -263,14 +259,13 @@ class _Machine:
                 elif op == 0x63:  # c GLOBAL
                     module, pos = self.line(pos)
                     name, pos = self.line(pos)
-                    stack.append(self.reference(utf8_text(module), utf8_text(name)))
+                    stack.append(self.reference(utf8_text(module), utf8_text(name), pos))
                 elif op == 0x47:  # G BINFLOAT
                     stack.append(_FLOAT8(data, pos)[0])
                     pos += 8
                 elif op == 0x2E:  # . STOP
                     return Pickle(stack.pop(), pos, list(self.refs.values()), pids, self.protocol)
                 else:
-                    self.pos = pos
                     pos, stack = self.rare(op, pos, stack, marks, memo)
         except KeyError as error:
             raise FormatError(
@@ -381,7 +376,8 @@ class _Machine:
             name, pos = self.line(pos)
             items = stack
             stack = marks.pop()
-            stack.append(Record(self.reference(utf8_text(module), utf8_text(name)), tuple(items)))
+            ref = self.reference(utf8_text(module), utf8_text(name), pos)
+            stack.append(Record(ref, tuple(items)))
         elif op == 0x6F:  # o OBJ
             items = stack
             stack = marks.pop()
@@ -410,7 +406,7 @@ class _Machine:
         elif op in (0x82, 0x83, 0x84):  # EXT1, EXT2, EXT4
             width = {0x82: 1, 0x83: 2, 0x84: 4}[op]
             raw, pos = self.take(pos, width)
-            push(self.reference("copyreg", f"extension {int.from_bytes(raw, 'little')}"))
+            push(self.reference("copyreg", f"extension {int.from_bytes(raw, 'little')}", pos))
         else:
             raise FormatError(f"byte 0x{op:02x} at {pos - 1:,} is no pickle opcode")
         return pos, stack

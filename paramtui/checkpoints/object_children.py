@@ -92,9 +92,7 @@ def is_module(state: object) -> TypeGuard[Pairs]:
     """Whether a state is that of a ``torch.nn.Module``."""
     if type(state) is not Pairs:
         return False
-    return all(
-        type(state.get(name)) in (Pairs, Record, list) for name in ("_parameters", "_buffers", "_modules")
-    )
+    return all(type(state.get(name)) in (Pairs, Record) for name in ("_parameters", "_buffers", "_modules"))
 
 
 def module_parts(state: Pairs, budget: Budget) -> list[Child]:
@@ -104,7 +102,7 @@ def module_parts(state: Pairs, budget: Budget) -> list[Child]:
         SpentError: There are too many, and they were looked at before.
     """
     limit = 2 * (budget.rows + 1)
-    slots = {name: _slot(state, name) for name in ("_parameters", "_buffers", "_modules")}
+    slots = {name: _slot(state.get(name)) for name in ("_parameters", "_buffers", "_modules")}
     budget.look((len(state.items) + sum(map(len, slots.values()))) >> 1)
     children: list[Child] = []
     parameters = {id(found) for found in slots["_parameters"][1::2]}
@@ -130,14 +128,12 @@ def _repeats(found: object, parameters: set[int]) -> bool:
     )
 
 
-def _slot(state: Pairs, name: str) -> Sequence[object]:
-    found = state.get(name)
-    if type(found) is Pairs:
-        return found.items
-    if type(found) is Record and type(found.args) is tuple and len(found.args) == 1:
-        pairs = pair_list(found.args[0]) or []
-        return pairs + (found.pairs or [])
-    return ()
+def _slot(found: object) -> list[object]:
+    """Keys and values of a module's dict: of a plain one, of a subclass, or of Python 2's OrderedDict."""
+    if type(found) is not Record:
+        return found.items if type(found) is Pairs else []
+    pairs = pair_list(found.args[0]) if type(found.args) is tuple and len(found.args) == 1 else None
+    return (pairs or []) + (found.pairs or [])
 
 
 def pair_list(found: object) -> list[object] | None:

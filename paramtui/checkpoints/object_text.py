@@ -31,8 +31,7 @@ def plain_value(
         if scalar is not None:
             return scalar
         if name == "numpy.dtype":
-            code = dtype_code(found)
-            return "numpy.dtype", code[0] if code else call_text(name, args)
+            return "numpy.dtype", _dtype_text(found) or call_text(name, args)
         if name in ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct"):
             return "numpy.ndarray", _array_text(found)
     if name == "torch.device":
@@ -57,9 +56,14 @@ def plain_value(
 def _array_text(found: Record) -> str:
     state = found.state
     if type(state) is tuple and len(state) > 2:
-        code = dtype_code(state[2])
-        return f"array of dtype {code[0] if code else 'unknown'}, shape {short_text(state[1])}"
+        return f"array of dtype {_dtype_text(state[2]) or 'unknown'}, shape {short_text(state[1])}"
     return "array"
+
+
+def _dtype_text(found: object) -> str:
+    """A NumPy dtype as NumPy takes it, such as ``f4`` or ``>f4``; empty where it is none."""
+    code = dtype_code(found)
+    return (">" if code[1] else "") + code[0] if code else ""
 
 
 def plain_scalar(found: object, *, short: bool = False) -> object:
@@ -94,6 +98,9 @@ def short_text(found: object, *, quoted: bool = True) -> str:
     """
     if type(found) in SCALARS:
         plain = plain_scalar(found, short=True)
+        if plain is not found:
+            # Words about a number are no text of the file.
+            return str(plain)
         if isinstance(plain, str | bytes | bytearray):
             # What is cut again below need not be written out before.
             plain = plain[:80]

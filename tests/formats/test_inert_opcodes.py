@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import pickle
 from typing import Any
 
 import pytest
+import torch
 
 from paramtui.checkpoints.inert_objects import GlobalRef, PersistentRef, Record
 from paramtui.checkpoints.inert_pickle import read_pickle
 from paramtui.errors import FormatError
 from tests.formats.thawing import thawed
+from tests.hostile.opcodes import POP, PROTO, STOP, get, put, text
 
 RARE = {
     "POP": b"K\x01K\x020.",
@@ -104,3 +107,88 @@ def test_persistent_ids_are_kept() -> None:
         assert type(read.root) is PersistentRef
         assert read.root.pid == pid
         assert read.storage_ids == [pid]
+
+
+class Listed(list):
+    pass
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_what_a_pickler_adds_in_portions_is_added_together(protocol: int) -> None:
+    # A portion has a thousand entries.
+    numbers = list(range(2500))
+    obj: Any = [set(numbers), collections.defaultdict(int, enumerate(numbers)), Listed(numbers)]
+    found: Any = read_pickle(pickle.dumps(obj, protocol)).root
+    members, pairs, items = found
+    assert set(members.items if protocol > 3 else members.args[0]) == obj[0]
+    assert dict(zip(pairs.pairs[::2], pairs.pairs[1::2], strict=True)) == obj[1]
+    assert items.items == obj[2]
+
+
+STORAGE = ("storage", torch.FloatStorage, "12", "cuda:0", 7)
+
+
+@pytest.mark.parametrize("view", [(), (None,), (("34", 5, 2),)], ids=["none", "no view", "view"])
+def test_a_storage_that_protocol_0_wrote_as_text_is_the_tuple_that_it_was(view: tuple[object, ...]) -> None:
+    pid = (*STORAGE, *view)
+    read: Any = read_pickle(f"P{pid}\n.".encode())
+    kind, found, *rest = read.root.pid
+    assert (kind, found.full_name) == ("storage", "torch.FloatStorage")
+    assert tuple(rest) == (*STORAGE[2:], *(view or (None,)))
+    assert read.globals == ["torch.FloatStorage"]
+
+
+HEAD = "('storage', <class 'torch.FloatStorage'>, '1', 'cpu'"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{HEAD})",
+        f"{HEAD}, -1)",
+        f"{HEAD}, ²)",
+        f"{HEAD}, {'9' * 21})",
+        f"{HEAD}, 4, ('2', 0))",
+        f"{HEAD}, 4, ('2', 0, x))",
+        f"{HEAD}, 4, ('2', {'9' * 20}, 1))",
+        f"{HEAD}, 4",
+    ],
+)
+def test_a_text_that_is_nearly_a_storage_stays_text(words: str) -> None:
+    read = read_pickle(b"P" + words.encode() + b"\n.")
+    assert read.storage_ids == [words]
+    assert read.globals == []
+
+
+LONG = b"m\n" + b"n" * 2000 + b"\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"c" + LONG, b"(i" + LONG, text("m") + text("n" * 2000) + b"\x93"],
+    ids=["GLOBAL", "INST", "STACK_GLOBAL"],
+)
+def test_a_name_longer_than_any_program_has_is_refused_with_its_place(data: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        read_pickle(data + STOP)
+    assert caught.value.what == (
+        f"the name of the global before byte {len(data):,} has 2,001 characters, and all names so far 2,001:"
+        " more than any program has"
+    )
+
+
+def test_a_name_that_is_no_text_is_refused_with_its_place() -> None:
+    with pytest.raises(FormatError, match="a global before byte 5 is not named by text"):
+        read_pickle(b"K\x01K\x02\x93.")
+
+
+def test_names_that_are_put_together_from_one_long_text_are_refused_when_they_are_too_many() -> None:
+    names = [text(f"{index:04}") for index in range(600)]
+    body = PROTO + text("m" * 1900) + put(0) + POP
+    few, many = (
+        body + b"".join(get(0) + each + b"\x93" + POP for each in some) + b"N" + STOP
+        for some in (names[:500], names)
+    )
+    assert len(read_pickle(few).globals) == 500
+    with pytest.raises(FormatError, match="more than any program has"):
+        read_pickle(many)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from tests.formats.handmade import listed
+from tests.hostile.opcodes import BUILD, FALSE, STOP, call, dict_of, integer, raw_bytes, text, tuple_of
 from tests.support import assert_same_numbers, opened, value_types, values
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Save
 
 DTYPES = [
@@ -110,3 +115,62 @@ def test_a_subclass_of_array_is_read_and_names_its_class(save: Save) -> None:
     assert checkpoint.listing.extras[0].class_name is not None
     assert checkpoint.listing.extras[0].class_name.endswith("matrix")
     assert_same_numbers(checkpoint.read("m"), np.eye(2))
+
+
+def dtype_of(code: bytes) -> bytes:
+    return call("numpy", "dtype", code, FALSE, b"\x88")
+
+
+def array_of(*state: bytes) -> bytes:
+    """An array as NumPy writes it: an empty one, and its state."""
+    empty = call(
+        "numpy.core.multiarray",
+        "_reconstruct",
+        b"cnumpy\nndarray\n",
+        tuple_of(integer(0)),
+        raw_bytes(b"b"),
+    )
+    return empty + tuple_of(*state) + BUILD
+
+
+def scalar_of(*arguments: bytes) -> bytes:
+    return call("numpy.core.multiarray", "scalar", *arguments)
+
+
+EIGHT = raw_bytes(bytes(8))
+BROKEN = {
+    "an array of a dtype in words": array_of(integer(1), tuple_of(integer(1)), text("f8"), FALSE, EIGHT),
+    "an array with a short state": array_of(integer(1), tuple_of(integer(1)), dtype_of(text("f8"))),
+    "an array of a dtype of nothing": array_of(
+        integer(1), tuple_of(integer(1)), call("numpy", "dtype"), FALSE, EIGHT
+    ),
+    "a number of a dtype in words": scalar_of(text("f8"), EIGHT),
+    "a number of a dtype of nothing": scalar_of(call("numpy", "dtype"), EIGHT),
+    "a number of a dtype that is a number": scalar_of(dtype_of(integer(8)), EIGHT),
+    "a number of a dtype with a long name": scalar_of(dtype_of(text("f8" * 100)), EIGHT),
+    "a number of too few bytes": scalar_of(dtype_of(text("f8")), raw_bytes(bytes(7))),
+    "a number of no bytes": scalar_of(dtype_of(text("f8")), integer(5)),
+    "a number of a call's bytes": scalar_of(
+        dtype_of(text("f8")), call("builtins", "bytes", call("builtins", "list"))
+    ),
+}
+
+
+@pytest.mark.parametrize("which", list(BROKEN))
+def test_what_numpy_refuses_is_a_value_and_no_number(tmp_path: Path, which: str) -> None:
+    body = dict_of(text("v"), BROKEN[which])
+    with pytest.raises((TypeError, ValueError)):
+        pickle.loads(body + STOP)
+    checkpoint = listed(tmp_path, body)
+    assert len(checkpoint.listing) == 0
+    wanted = "numpy.ndarray" if "array" in which else "numpy.core.multiarray.scalar"
+    assert value_types(checkpoint)["v"] == wanted
+    assert type(values(checkpoint)["v"]) is str
+
+
+def test_numbers_whose_bytes_are_a_bytearray_read_as_numpy_reads_them(tmp_path: Path) -> None:
+    raw = b"\x96" + (8).to_bytes(8, "little") + np.float64(2.5).tobytes()
+    state = (integer(1), tuple_of(integer(1)), dtype_of(text("f8")), FALSE, call("builtins", "bytes", raw))
+    body = dict_of(text("a"), array_of(*state))
+    expected = pickle.loads(body + STOP)["a"]
+    assert_same_numbers(listed(tmp_path, body).read("a"), expected)
