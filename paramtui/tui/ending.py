@@ -62,6 +62,8 @@ class EndingMixin(App[None]):
             with contextlib.suppress(ValueError):  # not the main thread
                 signal.signal(number, self._leave_by)
                 self._handlers[number] = handler
+        # What the shell has drawn meanwhile is nothing that Textual knows of.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if not self.is_headless:
             self.set_interval(TERMINAL_CHECK, self._check_terminal)
 
