@@ -276,7 +276,6 @@ class Rebuilder:
         spec = self.inner(args[0], "the data of a device tensor")
         wanted = dtype_name(args[1])
         if wanted != spec.dtype:
-            spec.odd().options["converted"] = 1
             spec.odd().class_name = f"torch.Tensor saved as {spec.dtype}, loaded as {wanted}"
         spec.requires_grad = args[3] is True
         return spec
