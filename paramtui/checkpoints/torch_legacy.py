@@ -226,7 +226,8 @@ def _storage_keys(row: _PickleRow, listing: Listing) -> list[str]:
     names: list[str] = []
     for key in keys:
         if type(key) is not str and (type(key) is not int or not 0 <= key <= MAX_SIZE):
-            words = f"entry {len(names) + 1:,} of the list of storages is no key, so none after it can be found"
+            place = len(names) + 1
+            words = f"entry {place:,} of the list of storages is no key, so none after it can be found"
             listing.warnings.append(Warned(words, "odd-header"))
             break
         names.append(str(key))
