@@ -97,7 +97,7 @@ class Rebuilder:
 
     # Storages and strided tensors.
 
-    def _storage(self, ref: object, dtype: str | None = None) -> tuple[StorageRef, str | None]:
+    def _storage(self, ref: object) -> tuple[StorageRef, str | None]:
         """The storage that a reference points to, and its own element type (None: untyped)."""
         if type(ref) is not PersistentRef or type(ref.pid) is not tuple or len(ref.pid) < 5:
             raise MalformedError("its storage is not a storage reference")
@@ -109,7 +109,7 @@ class Rebuilder:
         stored = STORAGE_CLASSES[kind.name]
         if type(key) is int and not -1 <= key <= MAX_SIZE:
             raise MalformedError("its storage has a number that is too long")
-        return self.storages.resolve(pid, str(key), dtype or stored), stored
+        return self.storages.resolve(pid, str(key), stored), stored
 
     def strided(
         self,
@@ -125,7 +125,7 @@ class Rebuilder:
         Raises:
             MalformedError: The arguments are not a storage, an offset, sizes and strides.
         """
-        storage, stored = self._storage(storage_ref, dtype)
+        storage, stored = self._storage(storage_ref)
         element = dtype or stored or "uint8"
         if type(shape) is not tuple:
             shape = sizes(shape, "size")
@@ -276,7 +276,6 @@ class Rebuilder:
         spec = self.inner(args[0], "the data of a device tensor")
         wanted = dtype_name(args[1])
         if wanted != spec.dtype:
-            spec.odd().options["converted"] = 1
             spec.odd().class_name = f"torch.Tensor saved as {spec.dtype}, loaded as {wanted}"
         spec.requires_grad = args[3] is True
         return spec

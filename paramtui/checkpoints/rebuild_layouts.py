@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs, Record
 from paramtui.checkpoints.tensor_spec import MalformedError, TensorSpec, sizes
 from paramtui.core.dtypes import DTYPES
-from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, Geometry, Quantizer, Shape
+from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, Geometry, Quantizer, Shape, row_major
 from paramtui.core.warned import of_part
+from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,12 +153,20 @@ def nested(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     _check_integers(parts, "strides", "storage_offsets")
     if parts["strides"].shape != table.shape or parts["storage_offsets"].shape != table.shape[:1]:
         raise MalformedError("its tables of sizes, strides and offsets do not fit each other")
+    for name in names[1:]:
+        if not row_major(parts[name].geometry):
+            raise MalformedError(f"its {name} are not contiguous")
     odd = spec.odd()
     odd.options["numel"] = prod(parts["buffer"].geometry.shape)
     dims: list[int | None] = [None] * columns
     if odd.problem is None:
-        rebuilder.budget.look(rows * columns)
-        numbers = rebuilder.storages.small_integers(table, MAX_NESTED_PARTS * 8)
+        # The numbers are no objects: eight of them cost what one entry does.
+        rebuilder.budget.look(rows * columns // 8)
+        try:
+            numbers = rebuilder.storages.small_integers(table, MAX_NESTED_PARTS * 8)
+        except ValuesError as error:
+            numbers = []
+            odd.problem = f"its sizes: {error.what}"
         for column in range(columns):
             found = set(numbers[column::columns])
             dims[column] = found.pop() if len(found) == 1 else None

@@ -79,7 +79,12 @@ class Storages(Protocol):
         """Keeps bytes that lay inside the pickle and returns their location."""
 
     def small_integers(self, geometry: Geometry, limit: int) -> list[int]:
-        """The elements of a contiguous int64 tensor of at most `limit` elements."""
+        """The elements of a contiguous int64 tensor of at most `limit` elements.
+
+        Raises:
+            MalformedError: It has more.
+            ValuesError: Its bytes cannot be read.
+        """
 
 
 class TensorSpec:

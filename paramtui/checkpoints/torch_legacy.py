@@ -223,11 +223,15 @@ def _storage_keys(row: _PickleRow, listing: Listing) -> list[str]:
         words = "the list of storages is none, so no values can be read"
         listing.warnings.append(Warned(words, "odd-header"))
         return []
-    return [key if type(key) is str else str(key) for key in keys if type(key) is str or _is_size(key)]
-
-
-def _is_size(found: object) -> bool:
-    return type(found) is int and 0 <= found <= MAX_SIZE
+    names: list[str] = []
+    for key in keys:
+        if type(key) is not str and (type(key) is not int or not 0 <= key <= MAX_SIZE):
+            place = len(names) + 1
+            words = f"entry {place:,} of the list of storages is no key, so none after it can be found"
+            listing.warnings.append(Warned(words, "odd-header"))
+            break
+        names.append(str(key))
+    return names
 
 
 def _itemsizes(pids: list[object]) -> dict[str, int]:

@@ -7,6 +7,8 @@ and exported programs are such archives too, with more inside.
 
 from __future__ import annotations
 
+import struct
+from math import prod
 from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints import torch_export
@@ -47,18 +49,12 @@ class PickledStorages:
 
     def small_integers(self, geometry: Geometry, limit: int) -> list[int]:
         """The elements of a contiguous int64 tensor of at most `limit` elements."""
-        count = 1
-        for size in geometry.shape:
-            count *= size
+        count = prod(geometry.shape)
         if count > limit or geometry.location < 0:
             raise MalformedError(f"its table of {count:,} sizes is too large")
         run = self.runs[geometry.location]
-        raw = run.read(geometry.begin, count * 8)
-        order = "big" if run.big_endian else "little"
-        return [
-            int.from_bytes(raw[at : at + 8], order, signed=True)  # type: ignore[arg-type]
-            for at in range(0, len(raw), 8)
-        ]
+        order = ">" if run.big_endian else "<"
+        return list(struct.unpack(f"{order}{count}q", run.read(geometry.begin, count * 8)))
 
 
 class ZipStorages(PickledStorages):

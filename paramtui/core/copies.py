@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from paramtui.core.addresses import meet
 from paramtui.core.dtypes import DTYPES, ITEMSIZE, PACKED
-from paramtui.core.geometry import Geometry, contiguous_stride
+from paramtui.core.geometry import Geometry, row_major
 from paramtui.core.partition import CHUNK, Partition
 from paramtui.core.raw_cells import claims_too_much, fills_its_span, span
 from paramtui.core.runs import FillingRuns
@@ -239,12 +239,6 @@ def _candidate(listing: Listing, tensors: list[int]) -> Candidates:
         return Candidates(tensors, linear=True, nbytes=span(geometry))
     nbytes = listing.numel(tensors[0]) * ITEMSIZE[geometry.dtype]
     return Candidates(tensors, linear=False, nbytes=nbytes)
-
-
-def row_major(geometry: Geometry) -> bool:
-    """Whether the elements of a tensor lie in row-major order without gaps."""
-    steps = zip(geometry.shape, geometry.stride, contiguous_stride(geometry.shape), strict=True)
-    return all(size == 1 or step == plain for size, step, plain in steps)
 
 
 class _Spare:

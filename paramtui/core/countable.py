@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Final
 
-from paramtui.core.copies import row_major
 from paramtui.core.dtypes import PACKED
-from paramtui.core.geometry import MAX_STORED
+from paramtui.core.geometry import MAX_STORED, row_major
 from paramtui.core.raw_cells import claims_too_much, fills_its_span, overlaps_itself, span
 
 if TYPE_CHECKING:

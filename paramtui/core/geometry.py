@@ -88,3 +88,11 @@ def contiguous_stride(shape: Sequence[int]) -> tuple[int, ...]:
         step *= size or 1
     stride.reverse()
     return tuple(stride)
+
+
+def row_major(geometry: Geometry) -> bool:
+    """Whether the elements of a tensor lie in row-major order without gaps."""
+    if 0 in geometry.shape:
+        return True
+    steps = zip(geometry.shape, geometry.stride, contiguous_stride(geometry.shape), strict=True)
+    return all(size == 1 or step == plain for size, step, plain in steps)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from paramtui.core.copies import Candidates, CopySearch, row_major, search
+from paramtui.core.copies import Candidates, CopySearch, search
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.flat_cells import flat_begins
+from paramtui.core.geometry import row_major
 from paramtui.errors import RunStoppedError, ValuesError
 from paramtui.models.snapshots import byte_span, storage_of
 

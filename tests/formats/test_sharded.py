@@ -129,6 +129,15 @@ def test_a_shard_outside_the_directory_is_refused(tmp_path: Path, shard: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_one_file_under_two_names_is_refused(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(3)}, tmp_path / "in.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": "in.safetensors", "v": "./in.safetensors"}}))
+    with pytest.raises(FormatError) as caught:
+        opened(index)
+    assert str(caught.value) == f"{index}: names one file as './in.safetensors' and 'in.safetensors'"
+
+
 @pytest.mark.parametrize(
     "text",
     [

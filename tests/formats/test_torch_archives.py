@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 import tracemalloc
 import zipfile
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch import nn
 
+from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.errors import FormatError, ParamtuiError, ValuesError
 from tests.support import assert_row, assert_rows, assert_same_numbers, opened, random_tensor, rewrite_zip
 
@@ -183,6 +187,24 @@ def test_a_torchscript_archive_lists_its_parameters_and_is_not_run(tmp_path: Pat
     assert set(state) <= set(checkpoint.listing.names)
     for name, tensor in state.items():
         assert_same_numbers(checkpoint.read(name), tensor.numpy())
+
+
+def test_deflated_pickles_beside_the_object_are_read_as_far_as_the_file_could_hold_them(
+    save: Save, tmp_path: Path
+) -> None:
+    long = b"\x80\x02X" + struct.pack("<I", 400_000) + b"a" * 400_000 + b"."
+    beside = {f"saved1/p{place}.pkl": long for place in range(3)}
+    beside = {"saved1/constants.pkl": pickle.dumps([OrderedDict], 2), **beside}
+    saved = save({"w": torch.ones(3)})
+    path = rewrite_zip(saved, tmp_path / "packed.pt", lambda _, c: c, method=zipfile.ZIP_DEFLATED, add=beside)
+    assert path.stat().st_size < 10_000
+    source = open_checkpoint(str(path))
+    found = {stored.below: stored for stored in source.pickles}
+    assert found["(saved1/constants.pkl)",].read().globals == ["collections.OrderedDict"]
+    assert found["(saved1/p1.pkl)",].read().root == "a" * 400_000
+    with pytest.raises(FormatError, match="its deflated pickles are longer than the file could hold"):
+        found["(saved1/p2.pkl)",].read()
+    assert source.listing.names == ["w"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
