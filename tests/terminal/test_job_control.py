@@ -56,7 +56,7 @@ def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_again(
     shell: Terminal, tmp_path: Path
 ) -> None:
     shell.press("+")
-    before = shell.until(lambda text: "weight" in text and "q quit" in text)
+    before = shell.until(lambda text: "(weight): float32" in text and "q quit" in text)
     for _ in range(3):
         shell.press("\x1a")
         stopped(shell)
