@@ -97,6 +97,11 @@ def _is_class(name: str) -> bool:
     return name.lstrip("_")[:1].isupper()
 
 
+def runners(names: Iterable[str]) -> list[str]:
+    """Those of some names that run code."""
+    return [name for name in names if verdict(name) == RUNS]
+
+
 def counted_verdicts(names: Iterable[str]) -> dict[str, int]:
     """How many names have each verdict, the worst first; without those that none has."""
     counts = dict.fromkeys(VERDICTS, 0)

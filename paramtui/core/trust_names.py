@@ -20,7 +20,8 @@ _utils._rebuild_parameter_with_state _utils._rebuild_qtensor _utils._rebuild_spa
 _utils._rebuild_sparse_csr_tensor _utils._rebuild_nested_tensor _utils._rebuild_meta_tensor_no_storage
 _utils._rebuild_wrapper_subclass _utils._rebuild_device_tensor_from_numpy _utils._rebuild_xla_tensor
 _utils._rebuild_device_tensor_from_cpu_tensor _tensor._rebuild_from_type _tensor._rebuild_from_type_v2
-nested._internal.nested_tensor._rebuild_njt serialization._get_layout Size device dtype Tensor layout
+nested._internal.nested_tensor._rebuild_njt _dynamo.decorators._DimRange serialization._get_layout
+Size device dtype Tensor layout
 nn.parameter.Parameter nn.parameter.Buffer nn.parameter.UninitializedParameter
 nn.parameter.UninitializedBuffer storage.UntypedStorage storage.TypedStorage UntypedStorage
 storage._UntypedStorage storage._TypedStorage strided sparse_coo sparse_csr sparse_csc sparse_bsr sparse_bsc

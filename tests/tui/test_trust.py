@@ -161,3 +161,12 @@ async def test_the_list_fits_a_small_screen_and_file_text_is_made_safe(tmp_path:
         assert any(r"\x1b[2J[/nope]" in line for line in screen)
         assert any("enter goes there" in line for line in screen)
         assert not any("\x1b" in line for line in screen)
+
+
+async def test_y_copies_no_line_that_would_run_what_is_in_the_file(save: Save, tmp_path: Path) -> None:
+    async with looking_at(save(state(tmp_path / "ran"))) as looker:
+        await looker.press("+", "down", "down")
+        assert "torch.load" not in "\n".join(looker.screen())
+        await looker.press("y")
+        await looker.until(lambda: f"it would run {os.name}.system (O says where)" in looker.footer())
+        assert looker.app.clipboard == ""

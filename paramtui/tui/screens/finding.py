@@ -228,9 +228,17 @@ class FindingMixin(_Base):
             text = expression(opened, stored)
             words = f", which {row_title(opened, row)} is declared to be"
         if not text:
-            self.say("PyTorch has no expression that reaches this")
+            self.say(self._no_expression(opened))
             return
         self._copy(text, words)
+
+    def _no_expression(self, opened: Opened) -> str:
+        from paramtui.core.trust import runners
+
+        running = runners(opened.listing.globals)
+        if running:
+            return f"no line that loads this: it would run {running[0]} (O says where)"
+        return "PyTorch has no expression that reaches this"
 
     def action_copy_command(self) -> None:
         """Copies the command that opens this target at this row."""

@@ -81,9 +81,9 @@ def _runs_code(opened: Opened) -> bool:
     """Whether a pickle names what would run code."""
     if not opened.listing.globals:
         return False
-    from paramtui.core.trust import RUNS, verdict
+    from paramtui.core.trust import runners
 
-    return any(verdict(name) == RUNS for name in opened.listing.globals)
+    return bool(runners(opened.listing.globals))
 
 
 class TitleLine(Static):
