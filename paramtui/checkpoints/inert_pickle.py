@@ -81,6 +81,23 @@ def read_pickle(data: bytes, start: int = 0) -> Pickle:
         raise FormatError(f"the pickle's stack runs empty at byte {machine.pos:,}") from None
 
 
+def named_globals(data: bytes) -> list[str]:
+    """What pickles that stand one behind the other name, as far as they can be read.
+
+    A program that loads them has called these before it comes to what is damaged.
+    """
+    names: set[str] = set()
+    at = 0
+    while at < len(data):
+        machine = _Machine(data, at)
+        try:
+            at = machine.run().end
+        except (FormatError, IndexError, struct.error):
+            at = len(data)
+        names.update(ref.full_name for ref in machine.refs.values())
+    return sorted(names)
+
+
 class _Machine:
     """The state that an error message needs; the loop itself works on local variables."""
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paramtui.checkpoints.files import RandomFile, os_error_text
+from paramtui.core.text import safe_text
 from paramtui.errors import FormatError, TargetError
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ FORMATS: Final = (
     Format(_is_index, "sharded", "an index of shards (7b)", parts=True),
 )
 
+_PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+# Bytes of what is no checkpoint that are looked at for what it would run.
+MAX_LOOK: Final = 64 << 20
 # Files that people mistake for checkpoints, told by their first bytes.
 _OTHERS: Final = (
     (b"version https://git-lfs", "a Git LFS pointer; the checkpoint itself was not downloaded"),
@@ -75,10 +79,7 @@ _OTHERS: Final = (
     (b"\x28\xb5\x2f\xfd", "zstd-compressed data; decompress it first"),
     (b"<!DOCTYPE", "an HTML page; the download gave an error page instead of the checkpoint"),
     (b"<html", "an HTML page; the download gave an error page instead of the checkpoint"),
-    (b"\x80\x02", "a plain pickle that torch.save did not write"),
-    (b"\x80\x03", "a plain pickle that torch.save did not write"),
-    (b"\x80\x04", "a plain pickle that torch.save did not write"),
-    (b"\x80\x05", "a plain pickle that torch.save did not write"),
+    *((magic, "a plain pickle that torch.save did not write") for magic in _PICKLES),
 )
 
 
@@ -138,12 +139,23 @@ def _unknown(file: RandomFile, head: bytes) -> FormatError:
         return FormatError(f"is {words} (begins with {start})", where=file.path)
     for magic, words in _OTHERS:
         if head.startswith(magic):
-            return FormatError(f"is {words} (begins with {start})", where=file.path)
+            from paramtui.core.trust import runners
+
+            running = runners(globals_of(file)) if magic in _PICKLES else []
+            hint = f"loading it would run {safe_text(running[0])}" if running else None
+            return FormatError(f"is {words} (begins with {start})", where=file.path, hint=hint)
     return FormatError(
         f"is no checkpoint of a known format: begins with {start}",
         where=file.path,
         hint=f"expected {expected}",
     )
+
+
+def globals_of(file: RandomFile) -> list[str]:
+    """What the pickles at the beginning of a file name, whatever it is; the file is read as data."""
+    from paramtui.checkpoints.inert_pickle import named_globals
+
+    return named_globals(file.read(0, min(file.nbytes, MAX_LOOK)))
 
 
 def _nearby(target: str) -> str | None:

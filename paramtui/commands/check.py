@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from paramtui.commands.ls import Selection, title
-from paramtui.core.health import RULES, place_name, summary
+from paramtui.core.health import RULES, UNREADABLE, place_name, summary
 from paramtui.core.jsonable import json_key
 from paramtui.core.text import safe_text
 from paramtui.core.trust import LIBRARY, NOTHING_RUN, USUAL, VERDICTS
@@ -30,9 +30,10 @@ def executed(listing: Listing) -> list[str]:
     return [listing.target] if listing.live is not None else []
 
 
-def check_json(listing: Listing, found: Sequence[Finding], uses: Uses) -> Iterator[str]:
-    """Findings and globals as one JSON object, in pieces."""
-    yield '{"findings": ['
+def check_json(listing: Listing, found: Sequence[Finding], uses: Uses, *, numbers: bool) -> Iterator[str]:
+    """Findings and globals as one JSON object, in pieces; arguments are those of `check_text`."""
+    head = {"target": listing.target, "format": listing.format, "tensors": len(listing), "values": numbers}
+    yield json.dumps(head)[:-1] + ',\n "findings": ['
     separator = "\n  "
     for finding in found:
         entry: dict[str, object] = {
@@ -47,7 +48,8 @@ def check_json(listing: Listing, found: Sequence[Finding], uses: Uses) -> Iterat
     separator = "\n  "
     for use in uses.found:
         paths = [[json_key(key) for key in path] for path in use.paths]
-        yield separator + json.dumps({"name": use.name, "known": use.known, "used_at": paths})
+        facts = {"name": use.name, "known": use.known, "verdict": use.verdict, "times": use.times}
+        yield separator + json.dumps({**facts, "used_at": paths})
         separator = ",\n  "
     yield f'],\n "executed": {json.dumps(executed(listing))}}}\n'
 
@@ -61,13 +63,19 @@ def check_text(listing: Listing, found: Sequence[Finding], uses: Uses, *, number
         uses: What its pickles refer to.
         numbers: Whether numbers were read.
     """
-    yield title(listing, Selection(listing, [])) + "\n"
+    if listing.format == UNREADABLE:
+        yield f"{safe_text(listing.target)}  cannot be opened as a checkpoint\n"
+    else:
+        yield title(listing, Selection(listing, [])) + "\n"
     if listing.live is not None:
         yield f"{safe_text(listing.live.built, 300)}; to list a model its code is run\n"
     else:
         yield f"{NOTHING_RUN}{'' if uses.found or uses.unread else '; it names no classes or functions'}\n"
     yield from _globals(uses)
-    yield f"\n{summary(found)}{'' if numbers else '  (--values reads all numbers too)'}\n"
+    more = (
+        "" if numbers or listing.format == UNREADABLE else "  (--values reads all numbers and checksums too)"
+    )
+    yield f"\n{summary(found)}{more}\n"
     yield from _findings(found)
 
 

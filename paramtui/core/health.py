@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paramtui.core.describe import MAX_NAMED, slack_words, tensors_in
 from paramtui.core.families import Families
+from paramtui.core.listing import Listing
 from paramtui.core.text import joined, key_text, safe_text, shape_text
 from paramtui.core.ties import wasteful
 from paramtui.core.trust import EXTENSION, RUNS, UNUSUAL, Uses
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
     from paramtui.core.damage import Damage
     from paramtui.core.families import Odd
-    from paramtui.core.listing import Listing
     from paramtui.core.statistics import Statistics
     from paramtui.errors import ValuesError
 
 ERROR: Final = "error"
 WARNING: Final = "warning"
 NOTE: Final = "note"
+# What stands for the format of a file that cannot be opened.
+UNREADABLE: Final = "unreadable"
 SEVERITIES: Final = (ERROR, WARNING, NOTE)
 
 
@@ -46,7 +48,7 @@ RULES: Final = {
     "malformed-tensor": Rule(ERROR, "what describes a tensor makes no sense"),
     "overlapping-data": Rule(ERROR, "tensors overlap where the format forbids it"),
     "missing-shard": Rule(ERROR, "a file of the checkpoint is missing"),
-    "unreadable-file": Rule(ERROR, "a file of the checkpoint cannot be read"),
+    "unreadable-file": Rule(ERROR, "a file cannot be read, or is none of a checkpoint"),
     "missing-tensor": Rule(ERROR, "the index names a tensor that no file holds"),
     "damaged-data": Rule(ERROR, "bytes are not those that were written: their checksum says so"),
     "unreadable-tensor": Rule(ERROR, "the numbers of a tensor cannot be read"),
@@ -172,6 +174,8 @@ def warned(listing: Listing) -> Iterator[Finding]:
         known = listing.ids_named(where) if where else []
         if known:
             yield _finding(rule, where, str(words), known[0])
+        elif rule == "missing-tensor":
+            yield _finding(rule, where, str(words))
         else:
             yield _of_file(rule, where or listing.target, str(words))
 
@@ -182,6 +186,12 @@ def problems(listing: Listing) -> Iterator[Finding]:
         if extra.problem and extra.layout not in ("meta", "wrapper", "uninitialized"):
             rule = extra.problem.rule if isinstance(extra.problem, Warned) else "unreadable-tensor"
             yield _finding(rule, listing.names[tensor], str(extra.problem), tensor)
+
+
+def unreadable(target: str, message: str, uses: Uses) -> list[Finding]:
+    """All findings about a file that cannot be opened: why, and what its pickles would run all the same."""
+    found = [*trust(Listing(target, UNREADABLE), uses), _of_file("unreadable-file", target, message)]
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def declared(listing: Listing) -> Iterator[Finding]:

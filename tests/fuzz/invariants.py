@@ -146,7 +146,7 @@ def look(source: CheckpointSource) -> None:
         assert {use.name for use in uses.found} >= set(listing.globals)
         findings = check(listing, uses)
         _printed(check_text(listing, findings, uses, numbers=False))
-        _strict(check_json(listing, findings, uses))
+        _strict(check_json(listing, findings, uses, numbers=False))
         _strict(check_sarif(listing, findings))
     for tensor in range(min(len(listing), MAX_SHOWN)):
         _shown(source, tensor)

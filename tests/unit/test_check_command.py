@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -87,14 +88,64 @@ def test_what_would_run_is_told_first_with_its_place_and_is_not_run(trapped: Pat
 def test_notes_alone_end_with_0_and_warnings_with_1(save: Save) -> None:
     path = str(save({"bias": torch.zeros(3)}))
     assert "1 note\n" in checked(path, "--values", status=0)
-    assert "nothing found  (--values reads all numbers too)" in checked(path, status=0)
+    assert "nothing found  (--values reads all numbers and checksums too)" in checked(path, status=0)
     path = str(save({"weight": torch.zeros(3, 3)}))
     assert "1 warning\n" in checked(path, "--values", status=1)
 
 
-def test_what_cannot_be_opened_ends_with_2(tmp_path: Path) -> None:
-    (tmp_path / "x.pt").write_bytes(b"PK\x03\x04 and no more")
-    assert "cut" in refused("check", str(tmp_path / "x.pt"))
+def test_what_is_no_readable_checkpoint_is_a_finding(save: Save, tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes(save({"w": torch.ones(2)}).read_bytes()[:-30])
+    text = checked(str(path), status=1)
+    assert text.startswith(f"{path}  cannot be opened as a checkpoint\nnothing was executed")
+    assert "1 error\n" in text and "error    unreadable-file" in text and "cut" in text
+    found = json.loads(checked(str(path), "--json", status=1))
+    (finding,) = found["findings"]
+    assert (found["format"], found["tensors"], finding["where"]) == ("unreadable", 0, str(path))
+    (run,) = json.loads(checked(str(path), "--sarif", status=1))["runs"]
+    (result,) = run["results"]
+    assert (result["ruleId"], result["level"]) == ("unreadable-file", "error")
+    assert result["locations"] == [{"physicalLocation": {"artifactLocation": {"uri": f"file://{path}"}}}]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_pickle_that_is_no_checkpoint_is_judged_all_the_same(
+    tmp_path: Path, protocol: int, cut: int
+) -> None:
+    # One pickle behind the other, and the last without its end: what it calls is called before that is seen.
+    data = pickle.dumps(7, protocol) + pickle.dumps([Trap(f"touch {tmp_path / 'ran'}")], protocol)
+    path = tmp_path / "plain.pkl"
+    path.write_bytes(data[: len(data) - cut])
+    found = json.loads(checked(str(path), "--json", status=1))
+    if cut and protocol >= 4:
+        # A frame that is cut is refused before anything in it is called, by Python too.
+        assert [finding["rule"] for finding in found["findings"]] == ["unreadable-file"]
+        return
+    assert [finding["rule"] for finding in found["findings"]] == ["runs-code", "unreadable-file"]
+    (use,) = found["globals"]
+    assert (use["name"], use["verdict"], use["known"]) == (f"{os.name}.system", "runs code", False)
+    if protocol >= 2:
+        assert f"loading it would run {os.name}.system" in refused("ls", str(path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_tensor_that_only_an_index_names_is_no_file(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors")
+    index = tmp_path / "m.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "a.safetensors", "b": "a.safetensors"}}))
+    (run,) = json.loads(checked(str(index), "--sarif", status=1))["runs"]
+    (result,) = run["results"]
+    assert result["ruleId"] == "missing-tensor"
+    assert result["locations"] == [
+        {
+            "physicalLocation": {"artifactLocation": {"uri": f"file://{index}"}},
+            "logicalLocations": [{"fullyQualifiedName": "b", "kind": "member"}],
+        }
+    ]
+
+
+def test_what_is_not_there_ends_with_2(tmp_path: Path) -> None:
     assert "gone.pt" in refused("check", str(tmp_path / "gone.pt"))
     assert "not allowed with" in refused("check", "x.pt", "--json", "--sarif")
 
@@ -122,7 +173,7 @@ def test_many_findings_of_one_rule_are_cut_in_text_and_all_in_json(save: Save) -
 
 def test_json_is_findings_globals_and_nothing_executed(trapped: Path, tmp_path: Path) -> None:
     found = json.loads(checked(str(trapped), "--json", status=1))
-    assert list(found) == ["findings", "globals", "executed"]
+    assert list(found) == ["target", "format", "tensors", "values", "findings", "globals", "executed"]
     assert found["executed"] == []
     assert [list(each) for each in found["findings"]] == [["rule", "severity", "where", "message"]] * 2
     assert [each["rule"] for each in found["findings"]] == ["runs-code", "unusual-global"]
@@ -130,6 +181,8 @@ def test_json_is_findings_globals_and_nothing_executed(trapped: Path, tmp_path: 
     assert globals_[f"{os.name}.system"] == {
         "name": f"{os.name}.system",
         "known": False,
+        "verdict": "runs code",
+        "times": 1,
         "used_at": [["hooks", 0]],
     }
     assert globals_["torch.FloatStorage"]["known"] is True
@@ -142,6 +195,10 @@ def test_json_of_a_safetensors_file_with_bad_numbers(tmp_path: Path) -> None:
     state = {"a": torch.tensor([1.0, float("nan")], dtype=torch.bfloat16), "b": torch.ones(2)}
     safetensors.torch.save_file(state, path)
     assert json.loads(checked(str(path), "--json", status=0)) == {
+        "target": str(path),
+        "format": "safetensors",
+        "tensors": 2,
+        "values": False,
         "findings": [],
         "globals": [],
         "executed": [],
