@@ -13,7 +13,15 @@ import struct
 from typing import Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, InertSet, Pairs, PersistentRef, Record
-from paramtui.checkpoints.pickle_text import decimal, integer, memo_key, python2_text, storage_id, utf8_text
+from paramtui.checkpoints.pickle_text import (
+    decimal,
+    integer,
+    memo_key,
+    python2_text,
+    python3_name,
+    storage_id,
+    utf8_text,
+)
 from paramtui.errors import FormatError
 
 
@@ -123,7 +131,8 @@ class _Machine:
                     f"the name of the global before byte {pos:,} has {len(module) + len(name):,}"
                     f" characters, and all names so far {self.named:,}: more than any program has"
                 )
-            ref = self.refs[module, name] = GlobalRef(module, name)
+            known = (module, name) if self.protocol >= 3 else python3_name(module, name)
+            ref = self.refs[module, name] = GlobalRef(*known)
         return ref
 
     def line(self, pos: int) -> tuple[bytes, int]:
@@ -457,6 +466,7 @@ def _append(target: object, items: list[object], pos: int) -> None:
 
 def _build(target: object, state: object, pos: int) -> None:
     if type(target) is Pairs or type(target) is Record:
-        target.state = state
+        # A second one adds to the first, as where classes with slots give two dicts at once.
+        target.state = state if target.state is None else (target.state, state)
     else:
         raise FormatError(f"byte {pos - 1:,} gives a state to something that is no object")

@@ -11,6 +11,19 @@ from paramtui.errors import FormatError
 MAX_DIGITS: Final = 4300
 
 
+def python3_name(module: str, name: str) -> tuple[str, str]:
+    """What Python 3 looks for where a pickle of protocol 0 to 2 names a global, by Python 2's name.
+
+    Pickles of Python 3 in these protocols hold the old names, too. After ``Unpickler.find_class``.
+    """
+    # Nothing of these packages was ever renamed, and most files name nothing else.
+    if module.startswith(("torch", "collections", "numpy")):
+        return module, name
+    from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+
+    return NAME_MAPPING.get((module, name)) or (IMPORT_MAPPING.get(module, module), name)
+
+
 def utf8_text(raw: bytes) -> str:
     """Text of protocols 1 and later; bytes that are no UTF-8 become backslash escapes."""
     try:

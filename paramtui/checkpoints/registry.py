@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.source import CheckpointSource
     from paramtui.core.source import Watch
 
-# Up to the magic of a tar archive.
-HEAD_BYTES: Final = 264
+# The header of a tar archive.
+HEAD_BYTES: Final = 512
 
 
 def _is_safetensors(head: bytes, nbytes: int) -> bool:
@@ -36,7 +36,27 @@ def _is_zip(head: bytes, nbytes: int) -> bool:
 def _is_legacy(head: bytes, nbytes: int) -> bool:
     # The pickled magic number 0x1950a86a20f9469cfc6c, as LONG1 or as decimal text.
     long1 = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
-    return nbytes > 0 and (long1 in head[:24] or head.startswith(b"L119547037146038801333356L\n."))
+    if not (long1 in head[:24] or head.startswith(b"L119547037146038801333356L\n.")):
+        return False
+    # torch.load looks for a tar archive before, which can stand in what a pickle quotes.
+    return nbytes > 0 and not _is_tar(head)
+
+
+def _is_tar(head: bytes) -> bool:
+    """Whether the checksum of a tar header is right; of the oldest archives nothing else tells."""
+    field = head[148:156]
+    if len(head) < HEAD_BYTES:
+        return False
+    if field[0] in (0x80, 0xFF):
+        said = int.from_bytes(field[1:], "big")
+    else:
+        digits = field.split(b"\0", 1)[0].strip()
+        if not digits or digits.strip(b"01234567"):
+            return False
+        said = int(digits, 8)
+    rest = head[:148] + b" " * 8 + head[156:]
+    signed = sum(rest) - 256 * sum(byte > 127 for byte in rest)
+    return said in (sum(rest), signed)
 
 
 def _is_index(head: bytes, nbytes: int) -> bool:
@@ -108,21 +128,29 @@ def open_checkpoint(target: str, watch: Watch | None = None) -> CheckpointSource
     return source
 
 
-def open_part(target: str, watch: Watch | None = None) -> CheckpointSource:
-    """Opens what may be a part of a checkpoint: as `open_checkpoint`, without what is said beside it."""
+def open_part(target: str, watch: Watch | None = None, *, alone: bool = False) -> CheckpointSource:
+    """Opens what may be a part of a checkpoint: as `open_checkpoint`, without what is said beside it.
+
+    Args:
+        target: Its path.
+        watch: Is told how far it is.
+        alone: It must hold the tensors itself: an index that names itself would be opened without end.
+    """
     try:
         mode = os.stat(target).st_mode  # noqa: PTH116  pathlib costs milliseconds at start
     except OSError as error:
         raise TargetError(os_error_text(error), where=target, hint=_nearby(target)) from None
     except ValueError:
         raise TargetError("is no file name", where=repr(target)) from None
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(mode) and not alone:
         sharded = import_module("paramtui.checkpoints.sharded")
         return sharded.open_directory(target, watch)  # type: ignore[no-any-return]
     with RandomFile(target) as file:
         head = file.read(0, min(HEAD_BYTES, file.nbytes))
         for row in FORMATS:
             if row.matches(head, file.nbytes):
+                if row.parts and alone:
+                    raise FormatError("is an index of other files and holds no tensors", where=target)
                 module = import_module(f"paramtui.checkpoints.{row.module}")
                 options = {"watch": watch} if row.parts else {}
                 return module.open_file(file, target, **options)  # type: ignore[no-any-return]
@@ -134,7 +162,7 @@ def _unknown(file: RandomFile, head: bytes) -> FormatError:
         return FormatError("is empty", where=file.path)
     start = " ".join(f"{byte:02x}" for byte in head[:8])
     expected = "; ".join(row.expected for row in FORMATS)
-    if head[257:262] == b"ustar":
+    if head[257:262] == b"ustar" or _is_tar(head):
         words = "a tar archive; PyTorch before 0.1.10 saved such, which are not supported"
         return FormatError(f"is {words} (begins with {start})", where=file.path)
     for magic, words in _OTHERS:

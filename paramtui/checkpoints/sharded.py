@@ -91,7 +91,7 @@ def _add_beside(source: CheckpointSource, folder: str, name: str) -> None:
     if path == listing.target or ROOT in listing.node or any(value.node == ROOT for value in listing.values):
         return
     try:
-        opened = open_part(path)
+        opened = open_part(path, alone=True)
     except ParamtuiError as error:
         words = f"{safe_text(name)}: {safe_text(error.what)}; it is not listed"
         listing.warnings.append(Warned(words, "unreadable-file", name))
@@ -183,6 +183,7 @@ def _open_shards(
     metadata: dict[str, str] = {}
     formats: set[str] = set()
     failures: list[ParamtuiError] = []
+    known: dict[tuple[int, int], str] = {}
     with paused_gc():
         for done, shard in enumerate(shards):
             if watch is not None:
@@ -191,6 +192,9 @@ def _open_shards(
             first_node = len(listing.node_parent)
             try:
                 with RandomFile(path) as file:
+                    same = known.setdefault((file.status.st_dev, file.status.st_ino), shard)
+                    if same != shard:
+                        raise FormatError(f"is the same file as {safe_text(same)}", where=path)
                     head = file.read(0, min(4, file.nbytes))
                     if shard.endswith(".safetensors") and head != b"PK\x03\x04":
                         metadata.update(add_file(listing, runs, file, shard))
@@ -199,7 +203,7 @@ def _open_shards(
                         continue
                 from paramtui.checkpoints.registry import open_part
 
-                opened = open_part(path)
+                opened = open_part(path, alone=True)
                 append_listing(listing, runs, opened, shard)
                 pickles += opened.pickles
                 formats.add("torch-sharded")

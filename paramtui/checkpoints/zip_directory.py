@@ -57,6 +57,7 @@ class ZipDirectory:
         self.prefix = 0
         self.place = 0, 0
         self._begins: dict[int, int] = {}
+        self._folded: set[str] = set()
         self._inflated: tuple[int, bytes] | None = None
         self._read_directory()
 
@@ -81,7 +82,12 @@ class ZipDirectory:
         where = end_begin - _END64_LOCATOR.size
         has_locator = where >= 0 and file.read(where, 4) == b"PK\x06\x07"
         if has_locator:
+            short = (count, 0xFFFF), (length, 0xFFFFFFFF), (begin, 0xFFFFFFFF)
             end_begin, count, length, begin = self._read_end64(where)
+            # Whoever reads the other of the two records must find the same directory.
+            for (said, most), meant in zip(short, (count, length, begin), strict=True):
+                if said not in (most, meant):
+                    raise self._fail("has two directories that do not agree: programs would read either")
         elif 0xFFFF in (count, disk) or 0xFFFFFFFF in (length, begin):
             raise self._fail("lacks the zip64 record that its directory points to")
         self.prefix = end_begin - length - begin
@@ -89,6 +95,9 @@ class ZipDirectory:
             raise self._fail(
                 f"its directory of {length:,} bytes at byte {begin:,} does not fit before byte {end_begin:,}"
             )
+        # PyTorch looks where the directory is said to be, others where it is.
+        if self.prefix and file.read(begin, min(4, file.nbytes - begin)) == b"PK\x01\x02":
+            raise self._fail(f"has a directory at byte {begin:,} and another at its end")
         self.place = begin + self.prefix, length
         self._parse(file.read(*self.place), count)
 
@@ -125,8 +134,11 @@ class ZipDirectory:
                 extra = directory[pos : pos + extra_length]
                 nbytes, packed, header = _zip64_fields(extra, nbytes, packed, header)
             pos += extra_length + comment_length
-            if name in self.index:
+            # To PyTorch small and capital letters are the same.
+            folded = name.lower()
+            if folded in self._folded:
                 raise self._fail(f"has two records named '{safe_text(name)}'")
+            self._folded.add(folded)
             if flags & 1:
                 raise self._fail(f"its record '{safe_text(name)}' is encrypted")
             self.index[name] = len(self.names)
