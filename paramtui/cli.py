@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, cast
@@ -43,14 +44,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
+            return _crashed(error, words)
+        # Nothing more can be written there, not even what is left in the buffer.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail(f"the output could not be written: {(error.strerror or str(error)).lower()}")
     except MemoryError:
         return _fail("there is not enough memory for this")
     except Exception as error:  # noqa: BLE001  whatever it is, a person gets two lines and a file
-        from paramtui.core.crash import told
+        return _crashed(error, words)
 
-        sys.stdout.flush()
-        print(told(error, words), file=sys.stderr)
-        return 2
+
+def _crashed(error: Exception, words: list[str]) -> int:
+    from paramtui.core.crash import told
+
+    sys.stdout.flush()
+    print(told(error, words), file=sys.stderr)
+    return 2
 
 
 def run() -> None:

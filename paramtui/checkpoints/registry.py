@@ -139,7 +139,11 @@ def open_part(target: str, watch: Watch | None = None, *, alone: bool = False) -
     try:
         mode = os.stat(target).st_mode  # noqa: PTH116  pathlib costs milliseconds at start
     except OSError as error:
-        raise TargetError(os_error_text(error), where=target, hint=_nearby(target)) from None
+        words = os_error_text(error)
+        if os.path.islink(target):  # noqa: PTH114
+            words = f"is a link to {safe_text(os.readlink(target))}, which leads nowhere ({words})"  # noqa: PTH115
+            raise TargetError(words, where=target) from None
+        raise TargetError(words, where=target, hint=_nearby(target)) from None
     except ValueError:
         raise TargetError("is no file name", where=repr(target)) from None
     if stat.S_ISDIR(mode) and not alone:

@@ -69,7 +69,9 @@ class LeavingMixin(_Base):
 
         log, count = desk.log, len(desk.editor.history.done)
         self._asking_to_leave = True
-        question = leaving_question(count, kept=log.kept, problem=log.problem, then=words)
+        opened = self.browser.opened
+        outdated = opened.outdated if opened is not None else ""
+        question = leaving_question(count, kept=log.kept, problem=log.problem, then=words, outdated=outdated)
         await self.push_screen(question, answered)
 
     def changes_stay(self) -> None:

@@ -85,3 +85,13 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path, make: object,
     make(tmp_path / "x.pt")
     with pytest.raises(TargetError, match=words):
         open_checkpoint(str(tmp_path / "x.pt"))
+
+
+def test_a_link_that_leads_nowhere_is_said_with_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "link.pt").symlink_to("gone.pt")
+    with pytest.raises(TargetError) as caught:
+        open_checkpoint(str(tmp_path / "link.pt"))
+    assert caught.value.what == "is a link to gone.pt, which leads nowhere (no such file or directory)"
+    (tmp_path / "loop.pt").symlink_to("loop.pt")
+    with pytest.raises(TargetError, match="is a link to loop.pt, which leads nowhere .too many levels"):
+        open_checkpoint(str(tmp_path / "loop.pt"))

@@ -64,6 +64,10 @@ async def test_changes_that_are_not_saved_are_asked_about_before_a_file_is_opene
         await looker.pilot.press("ctrl+r")
         await looker.until(lambda: isinstance(looker.app.screen, AskScreen))
         await looker.until(lambda: "opens it again" in "\n".join(looker.screen()))
+        # Of a file that is gone no copy can be made: saving is not offered.
+        text = "\n".join(looker.screen())
+        assert "since it was opened: they cannot be saved" in text
+        assert "saves, then" not in text and "keeps them for next time" in text
 
 
 async def test_what_is_saved_over_the_file_itself_is_no_change_from_outside(save: Save) -> None:
@@ -86,3 +90,11 @@ async def test_what_is_saved_over_the_file_itself_is_no_change_from_outside(save
         assert outdated is not None and outdated() == ""
         replaced(path, torch.zeros(3))
         await noticed(looker, "was replaced")
+
+
+async def test_a_file_that_is_gone_is_not_said_to_open_again(save: Save) -> None:
+    path = save({"w": torch.zeros(3)})
+    async with editing(path) as looker:
+        path.unlink()
+        await noticed(looker, "is gone since it was opened")
+        assert "opens it again" not in looker.footer()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.support import good, refused, run_paramtui
+from tests.support import ROOT, good, refused, run_paramtui
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,3 +164,28 @@ def test_an_unknown_type_of_any_size_is_refused_in_words(tmp_path: Path) -> None
     header = json.dumps({"w": {"dtype": "F7", "shape": [1 << 40], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     assert "no dtype for F7" in refused("show", str(tmp_path / "w.safetensors"), "w", "--json")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is full")
+@pytest.mark.parametrize("command", ["ls", "check", "stats"])
+def test_output_that_finds_no_room_is_said_in_one_line(save: Save, command: str) -> None:
+    path = save({f"w{n}": torch.ones(2) for n in range(2000)})
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "paramtui", command, str(path)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    assert done.returncode == 2
+    assert done.stderr == b"paramtui: the output could not be written: no space left on device\n"
+
+
+def test_what_lies_in_the_current_directory_is_not_imported(save: Save, tmp_path: Path) -> None:
+    path = save({"w": torch.ones(2)})
+    for name in ("json", "zlib", "struct", "bisect", "asyncio", "torch", "numpy", "textwrap"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    for command in ("ls", "check", "show"):
+        assert run_paramtui(command, str(path), cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "ran").exists()

@@ -46,7 +46,7 @@ def room_question(error: NoRoomError) -> AskScreen:
     )
 
 
-def leaving_question(changes: int, *, kept: bool, problem: str, then: str) -> AskScreen:
+def leaving_question(changes: int, *, kept: bool, problem: str, then: str, outdated: str = "") -> AskScreen:
     """What to do with changes that are not saved.
 
     Args:
@@ -54,6 +54,7 @@ def leaving_question(changes: int, *, kept: bool, problem: str, then: str) -> As
         kept: Whether they will be offered again if nothing is saved.
         problem: Why they would not be, where that is known.
         then: What follows: ``quits``, or ``opens the other target``.
+        outdated: What has become of the file, of which no copy with the changes can be made any more.
     """
     words = [
         Text(f"{counted(changes, 'change')} not saved yet." if changes else "What is there is not saved.")
@@ -61,6 +62,10 @@ def leaving_question(changes: int, *, kept: bool, problem: str, then: str) -> As
     save = Choice(("s",), f"saves, then {then}", SAVE)
     discard = Choice(("d",), f"discards them and {then}", DISCARD)
     back = Choice(("escape", "n"), "goes on here", NO)
+    saves = [save]
+    if outdated:
+        words.append(Text(f"{safe_text(outdated, 200)} since it was opened: they cannot be saved.", "bold"))
+        saves = []
     if kept:
         words.append(
             Text("They are in a journal, and can be made again when this is opened next time.", "dim")
@@ -68,10 +73,11 @@ def leaving_question(changes: int, *, kept: bool, problem: str, then: str) -> As
         return AskScreen(
             "Unsaved changes",
             words,
-            [Choice(("enter", "k"), f"keeps them for next time and {then}", KEEP, 2), save, discard, back],
+            [Choice(("enter", "k"), f"keeps them for next time and {then}", KEEP, 2), *saves, discard, back],
         )
     words.append(Text(safe_text(problem, 300) or "Nothing keeps them for next time.", "dim"))
-    return AskScreen("Unsaved changes", words, [save._replace(keys=("enter", "s"), shown=2), discard, back])
+    first = [each._replace(keys=("enter", "s"), shown=2) for each in saves]
+    return AskScreen("Unsaved changes", words, [*first, discard, back])
 
 
 def recovery_question(recovery: Recovery, head: Head, number: int, count: int) -> AskScreen:

@@ -56,7 +56,8 @@ class FreshnessMixin(_Base):
         opened.outdated = words
         self.query_one(TitleLine).refresh()
         if words:
-            self.say(f"{words} since it was opened: ctrl+r opens it again")
+            again = "" if words.endswith("is gone") else ": ctrl+r opens it again"
+            self.say(f"{words} since it was opened{again}")
 
     async def open_again(self) -> None:
         """Opens the target anew, at the same row; what is not saved is asked about."""
