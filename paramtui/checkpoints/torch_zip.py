@@ -8,6 +8,7 @@ and exported programs are such archives too, with more inside.
 from __future__ import annotations
 
 import struct
+import zlib
 from math import prod
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from paramtui.checkpoints.inert_pickle import Pickle, read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
 from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run, StoredPickle
 from paramtui.checkpoints.tensor_spec import MalformedError, StorageRef
+from paramtui.checkpoints.zip_damage import disagreement
 from paramtui.checkpoints.zip_directory import DEFLATED, SMALL_TEXT, STORED, RecordRun, ZipDirectory
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.listing import Listing, Location
@@ -115,8 +117,11 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     storages = ZipStorages(
         listing, directory, f"{folder}data/", big_endian=_big_endian(listing, directory, folder)
     )
+    if directory.trailing:
+        words = f"{directory.trailing:,} bytes behind the archive belong to nothing"
+        listing.warnings.append(Warned(words, "trailing-bytes"))
     with paused_gc():
-        pickle = _read(directory, main)
+        pickle = _read(directory, main, listing)
         listing.globals, listing.protocol = pickle.globals, pickle.protocol
         ObjectWalker(listing, storages, pickle.end).walk(pickle.root)
     source = CheckpointSource(listing, storages.runs)
@@ -124,11 +129,15 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
     return source
 
 
-def _read(directory: ZipDirectory, name: str) -> Pickle:
+def _read(directory: ZipDirectory, name: str, listing: Listing | None = None) -> Pickle:
     try:
         content = directory.text(name, MAX_PICKLE)
     except ValuesError as error:
         raise FormatError(error.what, where=directory.file.path) from None
+    written = directory.checksum[directory.index[name]]
+    if listing is not None and written and zlib.crc32(content) != written:
+        words = f"the record {safe_text(name)} is damaged: {disagreement(zlib.crc32(content), written)}"
+        listing.warnings.append(Warned(words, "damaged-data"))
     try:
         return read_pickle(content)
     except FormatError as error:

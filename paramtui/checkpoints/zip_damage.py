@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from paramtui.checkpoints.zip_checksums import entries
 from paramtui.checkpoints.zip_directory import DEFLATED, STORED, RecordRun, ZipDirectory
 from paramtui.core.damage import Damage
 from paramtui.core.text import safe_text
@@ -41,14 +40,12 @@ def find_damage(
     reading = _Reading(sum(sum(directory.packed_nbytes) for directory in archives), progress, stop)
     found: list[Damage] = []
     for directory, locations in archives.items():
-        stored = [checksum for _, _, checksum in entries(directory)]
-        for index in sorted(range(len(stored)), key=directory.header.__getitem__):
-            words = _compared(directory, index, stored[index], reading) if stored[index] else ""
+        for index in sorted(range(len(directory.names)), key=directory.header.__getitem__):
+            words = _compared(directory, index, reading) if directory.checksum[index] else ""
             if reading.stopped:
                 return found
             if words:
-                name = safe_text(directory.names[index])
-                words = f"the record {name} is damaged: {words}"
+                words = f"the record {safe_text(directory.names[index])} is damaged: {words}"
                 found.append(Damage(directory.file.path, locations.get(index, -1), words))
     return found
 
@@ -80,7 +77,7 @@ class _Reading:
                 self._progress(self._done, self._total)
 
 
-def _compared(directory: ZipDirectory, index: int, stored: int, reading: _Reading) -> str:
+def _compared(directory: ZipDirectory, index: int, reading: _Reading) -> str:
     """What is wrong with a record; empty for nothing, and for a method that is not known."""
     pieces = reading.packed(directory, index)
     if directory.method[index] == DEFLATED:
@@ -93,9 +90,12 @@ def _compared(directory: ZipDirectory, index: int, stored: int, reading: _Readin
             checksum = zlib.crc32(piece, checksum)
     except zlib.error as error:
         return f"it cannot be inflated ({error})"
-    if checksum == stored:
-        return ""
-    return f"its bytes have the CRC-32 {checksum:08x}, and {stored:08x} was written"
+    return disagreement(checksum, directory.checksum[index])
+
+
+def disagreement(found: int, written: int) -> str:
+    """Says that bytes have another CRC-32 than was written; empty where they have not."""
+    return "" if found == written else f"its bytes have the CRC-32 {found:08x}, and {written:08x} was written"
 
 
 def _inflated(pieces: Iterator[bytes], nbytes: int) -> Iterator[bytes]:

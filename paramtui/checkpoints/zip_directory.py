@@ -42,7 +42,9 @@ class ZipDirectory:
         packed_nbytes: Bytes that each record takes in the file.
         method: `STORED`, `DEFLATED`, or another number.
         header: Byte of each record's local header.
+        checksum: CRC-32 of each record before it was packed; 0 where none was computed.
         prefix: Bytes before the archive proper.
+        trailing: Bytes behind it.
         place: First byte of the directory in the file, and its length.
     """
 
@@ -54,6 +56,8 @@ class ZipDirectory:
         self.packed_nbytes: list[int] = []
         self.method: list[int] = []
         self.header: list[int] = []
+        self.checksum: list[int] = []
+        self.trailing = 0
         self.prefix = 0
         self.place = 0, 0
         self._begins: dict[int, int] = {}
@@ -74,7 +78,8 @@ class ZipDirectory:
                 f"begins as a zip archive but has no directory at its end (byte {file.nbytes:,}):"
                 " cut, or still being written"
             )
-        _, disk, _, _, count, length, begin, _ = _END.unpack_from(tail, at)
+        _, disk, _, _, count, length, begin, comment = _END.unpack_from(tail, at)
+        self.trailing = max(len(tail) - at - _END.size - comment, 0)
         end_begin = tail_begin + at
         if disk not in (0, 0xFFFF):
             raise self._fail("is one part of a zip archive over several disks")
@@ -123,7 +128,7 @@ class ZipDirectory:
         for _ in range(count):
             if pos + size > len(directory):
                 raise self._fail(f"its directory ends inside record {len(self.names) + 1:,} of {count:,}")
-            (magic, _, _, flags, method, _, _, _, packed, nbytes, name_length, extra_length,
+            (magic, _, _, flags, method, _, _, checksum, packed, nbytes, name_length, extra_length,
              comment_length, _, _, _, header) = unpack(directory, pos)  # fmt: skip
             if magic != b"PK\x01\x02":
                 raise self._fail(f"record {len(self.names) + 1:,} of its directory is damaged")
@@ -146,6 +151,7 @@ class ZipDirectory:
             self.nbytes.append(nbytes)
             self.packed_nbytes.append(packed)
             self.method.append(method)
+            self.checksum.append(checksum)
             self.header.append(header + prefix)
         self._check_overlaps()
 

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from paramtui.core.describe import all_warnings, elements_words, size_words, tensor_facts, value_text
+from paramtui.core.geometry import UNSTORED
 from paramtui.core.jsonable import json_key, jsonable
 from paramtui.core.listing import GHOST
 from paramtui.core.ordering import in_order, natural_key
@@ -239,7 +240,7 @@ def _marked(listing: Listing, tensor: int, line: str, ties: Ties) -> str:
     if tied is not None:
         line += f"  {tied.sign}{tied.letter}"
     problem = listing.problem(tensor)
-    if problem and (listing.extras[tensor].layout not in ("meta", "wrapper", "uninitialized")):
+    if problem and (listing.extras[tensor].layout not in UNSTORED):
         line += f"  ? {problem}"
     live = listing.live
     if live is not None:

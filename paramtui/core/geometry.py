@@ -12,6 +12,8 @@ Shape: TypeAlias = tuple[int | None, ...]
 
 # Layouts of what has no numbers of its own: they lie in the tensors below it, or do not exist yet.
 UNCOUNTED = ("wrapper", "uninitialized")
+# Those, and what never had numbers: that they cannot be read is nothing wrong.
+UNSTORED = ("meta", *UNCOUNTED)
 # More dimensions no tensor has; PyTorch counts elements in integers of 64 bits with a sign.
 MAX_DIMS = 128
 MAX_SIZE = (1 << 63) - 1

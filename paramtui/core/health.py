@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paramtui.core.describe import MAX_NAMED, slack_words, tensors_in
 from paramtui.core.families import Families
+from paramtui.core.geometry import UNSTORED
 from paramtui.core.listing import Listing
 from paramtui.core.text import joined, key_text, safe_text, shape_text
 from paramtui.core.ties import wasteful
@@ -183,7 +184,7 @@ def warned(listing: Listing) -> Iterator[Finding]:
 def problems(listing: Listing) -> Iterator[Finding]:
     """Tensors whose numbers cannot be read."""
     for tensor, extra in sorted(listing.extras.items()):
-        if extra.problem and extra.layout not in ("meta", "wrapper", "uninitialized"):
+        if extra.problem and extra.layout not in UNSTORED:
             rule = extra.problem.rule if isinstance(extra.problem, Warned) else "unreadable-tensor"
             yield _finding(rule, listing.names[tensor], str(extra.problem), tensor)
 

@@ -146,3 +146,25 @@ def test_progress_counts_every_byte_and_it_can_be_stopped(
 
 def test_other_formats_have_no_checksums(save: Save) -> None:
     assert damage(save({"w": torch.ones(3)}, _use_new_zipfile_serialization=False)) == []
+
+
+def test_a_bit_in_the_object_s_own_pickle_is_seen_when_it_is_opened(save: Save) -> None:
+    path = save({"some_name": torch.arange(3.0), "n": 7})
+    source = open_checkpoint(str(path))
+    assert source.listing.warnings == []
+    source.close()
+    with zipfile.ZipFile(path) as archive:
+        at = archive.read("saved1/data.pkl").index(b"some_name") + 3
+    written, found = flip(path, "/data.pkl", at)
+    (words,) = open_checkpoint(str(path)).listing.warnings
+    assert f"saved1/data.pkl is damaged: its bytes have the CRC-32 {found:08x}, and {written:08x}" in words
+    done = run_paramtui("check", str(path))
+    assert done.returncode == 1 and b"error    damaged-data" in done.stdout
+
+
+def test_bytes_behind_an_archive_are_said(save: Save) -> None:
+    path = save({"w": torch.ones(2)})
+    path.write_bytes(path.read_bytes() + b"left over")
+    assert torch.load(path)["w"].tolist() == [1, 1]
+    (words,) = open_checkpoint(str(path)).listing.warnings
+    assert words == "9 bytes behind the archive belong to nothing"

@@ -54,9 +54,10 @@ async def test_without_a_target_the_start_screen_offers_some_and_opens_one(save:
     app = ParamtuiApp(None, open_file, home=offers)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, OpenScreen) and listed(app) == ["other", "mine"])
-        text = "\n".join(Looker(app, pilot).screen())
-        assert "nothing yet" in text
-        assert "teaches" in text
+        looker = Looker(app, pilot)
+        await until(
+            pilot, lambda: all(words in "\n".join(looker.screen()) for words in ("nothing yet", "teaches"))
+        )
         await pilot.press("down", "enter")
         await until(pilot, lambda: app.browser.has_class("-open"))
         await until(pilot, lambda: opened == [str(path)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import safetensors.torch
 import torch
 from textual.widgets import OptionList, Static
@@ -170,3 +171,22 @@ async def test_y_copies_no_line_that_would_run_what_is_in_the_file(save: Save, t
         await looker.press("y")
         await looker.until(lambda: f"it would run {os.name}.system (O says where)" in looker.footer())
         assert looker.app.clipboard == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [(120, "a pickle that runs code (O)  read only"), (40, "!! runs code  read only"), (24, "!! runs code")],
+)
+async def test_the_title_says_the_worst_also_where_there_are_few_cells(
+    save: Save, tmp_path: Path, width: int, words: str
+) -> None:
+    async with looking_at(save(state(tmp_path / "ran")), size=(width, 24)) as looker:
+        assert words in looker.title()
+
+
+async def test_the_title_counts_tensors_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "cut.safetensors"
+    safetensors.torch.save_file({f"w{n}": torch.ones(100) for n in range(5)}, path)
+    path.write_bytes(path.read_bytes()[:-600])
+    async with looking_at(path, size=(120, 24)) as looker:
+        assert "2 not readable (O)" in looker.title()

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from paramtui.core.describe import elements_words, size_words
+from paramtui.core.geometry import UNSTORED
 from paramtui.core.text import bytes_text, safe_text
 from paramtui.tui.opened import base_name
 from paramtui.tui.pages import counted
@@ -96,6 +97,7 @@ class TitleLine(Static):
         self._waiting = ""
         self._work_words = ""
         self._runs = False
+        self._damaged = 0
 
     def open(self, opened: Opened) -> None:
         """Shows what the target turned out to be."""
@@ -103,6 +105,10 @@ class TitleLine(Static):
         self._target = opened.listing.target
         self._waiting = ""
         self._runs = _runs_code(opened)
+        self._damaged = sum(
+            extra.problem is not None and extra.layout not in UNSTORED
+            for extra in opened.listing.extras.values()
+        )
         self.refresh()
 
     def wait_for(self, target: str) -> None:
@@ -124,18 +130,27 @@ class TitleLine(Static):
             self._work_words = words
             self.refresh()
 
+    def _alarms(self, width: int) -> list[str]:
+        """What a person must know, the worst first; in a word each where there are few cells."""
+        assert self._opened is not None  # noqa: S101  nothing else has any
+        warnings = len(self._opened.listing.warnings) + bool(self._opened.wasted)
+        found = [
+            (self._runs, "a pickle that runs code (O)", "!! runs code"),
+            (self._damaged, f"{self._damaged:,} not readable (O)", f"{self._damaged:,} bad"),
+            (self._opened.outdated, "changed on disk (ctrl+r)", "changed"),
+            (warnings, f"{counted(warnings, 'warning')} (a)", "warned"),
+        ]
+        long = [words for there, words, _ in found if there]
+        if cell_len("  ".join(long)) <= width:
+            return long
+        return [word for there, _, word in found if there]
+
     def render(self) -> Text:
         """As many facts as fit; the name and the state stay longest."""
         width = self.size.width
-        state = _state(self._opened) if self._opened is not None else ""
+        state = ""
         if self._opened is not None:
-            warnings = len(self._opened.listing.warnings) + bool(self._opened.wasted)
-            if warnings:
-                state = f"{counted(warnings, 'warning')} (a)  {state}"
-            if self._opened.outdated:
-                state = f"changed on disk (ctrl+r)  {state}"
-            if self._runs:
-                state = f"a pickle that runs code (O)  {state}"
+            state = "  ".join([*self._alarms(width // 2), _state(self._opened)])
         state = self._waiting or self._work_words or state
         name = base_name(self._target) if self._target else ""
         parts: tuple[str, ...] = ()
@@ -143,9 +158,9 @@ class TitleLine(Static):
             for parts in _facts(self._opened):
                 if cell_len("   ".join(["paramtui  " + name, *parts, state])) <= width:
                     break
-        name = fit(name, max(width - 10 - len(state) - 3, 1))
-        line = Text("paramtui", style="bold", no_wrap=True, overflow="crop", end="")
-        line.append(f"  {name}", style="bold")
+        own = "paramtui  " if len(state) + 20 <= width else ""
+        name = fit(name, max(width - len(own) - len(state) - 3, 1))
+        line = Text(f"{own}{name}", style="bold", no_wrap=True, overflow="crop", end="")
         facts = "".join(f"   {part}" for part in parts)
         line.append(facts, style="not bold")
         line.append(" " * max(width - line.cell_len - len(state), 1))
