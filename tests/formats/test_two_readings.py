@@ -18,6 +18,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from paramtui.checkpoints.inert_pickle import named_globals
 from paramtui.errors import FormatError
 from tests.support import opened, values
 
@@ -86,6 +87,22 @@ def test_names_that_torch_takes_for_one_are_refused(tmp_path: Path, other: str) 
         file.writestr("archive/data.pkl", pickle.dumps({"a": 1}))
         file.writestr(other, pickle.dumps({"b": 2}))
     assert refuses(path) == f"has two records named '{other}'"
+
+
+@pytest.mark.parametrize(
+    ("field", "number", "words"),
+    [(6, 1 << 20, "does not fit before byte"), (4, 60_000, "claims 60,000 records in a directory of")],
+)
+def test_an_end_that_claims_too_much_is_refused(tmp_path: Path, field: int, number: int, words: str) -> None:
+    path = tmp_path / "short.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", pickle.dumps({"a": 1}))
+    raw = bytearray(path.read_bytes())
+    end = list(END.unpack_from(raw, len(raw) - END.size))
+    end[field] = number
+    raw[-END.size :] = END.pack(*end)
+    path.write_bytes(raw)
+    assert words in refuses(path)
 
 
 # Tar archives
@@ -176,6 +193,14 @@ def test_globals_have_the_names_that_python_3_looks_for(tmp_path: Path, protocol
     names = [name.replace("_functools.", "functools.") for name in names]
     found = [name.replace("_functools.", "functools.") for name in opened(path).listing.globals]
     assert sorted(found) == sorted(names)
+
+
+@pytest.mark.parametrize("end", [b"", b".", b".N", b"\xff", b".cbuiltins\neval\n", b"R"])
+def test_what_pickles_name_is_told_as_far_as_they_can_be_read(end: bytes) -> None:
+    data = pickle.dumps(7, 2) + b"\x80\x02cos\nsystem\n" + end
+    names = ["builtins.eval"] * (b"eval" in end) + ["os.system"]
+    assert named_globals(data) == names
+    assert named_globals(b"<html>") == named_globals(b"") == []
 
 
 # Shards

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import zipfile
 import zlib
@@ -60,6 +61,7 @@ def test_a_bit_in_a_storage_is_told_by_the_tensors_that_lie_in_it(weights: Path)
     source = open_checkpoint(str(weights))
     findings = check(source.listing, Uses(), {}, source.find_damage())
     (finding,) = [each for each in findings if each.rule == "damaged-data"]
+    assert asyncio.run(source.damage(None)) == source.find_damage()
     source.close()
     assert (finding.where, finding.severity, finding.tensor) == ("one", "error", 1)
     assert words in finding.message and finding.message.endswith("2 more tensors lie in it")
