@@ -28,6 +28,9 @@ MIXED: Final = 16
 MAX_NUMBERS: Final = 8
 MAX_DIGITS: Final = 6
 MAX_NAME: Final = 2000
+# Bytes of names, and of what holds them, that are kept: far above what the largest models take.
+MAX_KEPT: Final = 1 << 25
+ENTRY: Final = 300
 
 
 class Gap(NamedTuple):
@@ -70,18 +73,30 @@ class Families:
     """The families of numbered blocks of a listing, outermost first; optimizer state is left out.
 
     Attributes:
-        tails: By name of the family: its tensors by the rest of the name and by number.
+        tails: By name of the family: its tensors by the rest of the name and by number; empty where the names
+            are too many and too long to be compared, since a part of a family would seem to have gaps.
     """
 
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
         tails: dict[str, Tails] = {}
+        kept = 0
         for tensor, name in enumerate(listing.names):
             if len(name) > MAX_NAME or listing.kind[tensor] == "optimizer":
                 continue
             for family, number, tail in _places(name):
-                tails.setdefault(family, {}).setdefault(tail, {}).setdefault(number, tensor)
-        large = {family: found for family, found in tails.items() if max(map(len, found.values())) >= LEAST}
+                if family not in tails:
+                    tails[family] = {}
+                    kept += len(family) + ENTRY
+                found = tails[family]
+                if tail not in found:
+                    found[tail] = {}
+                    kept += len(tail) + ENTRY
+                found[tail].setdefault(number, tensor)
+            if kept > MAX_KEPT:
+                tails.clear()
+                break
+        large = {family: each for family, each in tails.items() if max(map(len, each.values())) >= LEAST}
         self.tails: dict[str, Tails] = dict(sorted(large.items(), key=lambda entry: entry[0].count(".")))
 
     def _modules(self) -> dict[str, set[int]]:
@@ -90,7 +105,7 @@ class Families:
         out: dict[str, set[int]] = {}
         for node in listing.modules:
             for family, number, tail in _places(listing.node_name(node)):
-                if not tail:
+                if not tail and family in self.tails:
                     out.setdefault(family, set()).add(number)
         return out
 

@@ -5,10 +5,28 @@ A name is judged by tables and by nothing else: the module is not looked for, an
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paramtui.core.listing import ROOT
-from paramtui.core.trust_names import KNOWN, KNOWN_CLASSES, LIBRARIES, REACHED, RUNNERS, RUNNING
+from paramtui.core.trust_names import (
+    CALLBACKS,
+    HARMLESS_ENDS,
+    KNOWN,
+    KNOWN_CLASSES,
+    LIBRARIES,
+    OPENING,
+    OPENING_BEGIN,
+    OPENING_ENDS,
+    REACHED,
+    RUNNERS,
+    RUNNING,
+    RUNNING_LAST,
+    RUNNING_TORCH,
+    STANDARD,
+    TORCH_CLASSES,
+    TORCHSCRIPT,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,20 +94,61 @@ def verdict(name: str) -> str:
     parts = name.split(".")
     if _runs(parts):
         return RUNS
-    if not _is_class(parts[-1]) or parts[0] == "copyreg":
+    if not _is_class(parts[-1]):
+        return UNUSUAL
+    if name.startswith(TORCHSCRIPT):
+        return USUAL
+    if _elsewhere(parts):
         return UNUSUAL
     if name.startswith(KNOWN_CLASSES):
         return USUAL
-    return LIBRARY if parts[0] in LIBRARIES else UNUSUAL
+    return LIBRARY if _of_library(name, parts) else UNUSUAL
 
 
 def _runs(parts: Sequence[str]) -> bool:
-    if parts[0] in RUNNERS:
+    plain = [part.strip("_") for part in parts]
+    if parts[0] in RUNNERS or plain[0] in RUNNERS:
         return True
     # A name with dots is looked up step by step, and modules have what they import as attributes.
-    if not REACHED.isdisjoint(parts[1:]):
+    if not REACHED.isdisjoint(plain[1:]):
         return True
-    return any(".".join(parts[:count]) in RUNNING for count in range(2, min(len(parts), 6) + 1))
+    for steps in (parts, plain):
+        if any(".".join(steps[:count]) in RUNNING for count in range(2, min(len(steps), 6) + 1)):
+            return True
+    if parts[0] == TORCHSCRIPT.rstrip("."):
+        return False
+    if parts[-1] in RUNNING_LAST:
+        return True
+    # What torch's own C++ has to read and run TorchScript.
+    native = parts[:2] == ["torch", "_C"] and len(parts) > 2 and plain[2].startswith("jit")
+    return native or ("torch" in parts and plain[-1] in RUNNING_TORCH)
+
+
+def _elsewhere(parts: Sequence[str]) -> bool:
+    """Whether a name leads out of its package, through what a module of it imports."""
+    if not {"torch", "np", "numpy", "pd", "pandas"}.isdisjoint(parts[1:]):
+        return True
+    if parts[0] not in ("torch", "numpy"):
+        # They have modules of their own that are called as Python's, as scipy.signal.
+        return False
+    # Modules under the names of classes, as torch.nn.functional is often called.
+    return not sys.stdlib_module_names.isdisjoint(parts[1:]) or not {"F", "_C", "_VF"}.isdisjoint(parts[2:])
+
+
+def _of_library(name: str, parts: Sequence[str]) -> bool:
+    """Whether a class is one of a library that checkpoints hold, and no way to files or processes."""
+    if parts[0] == "torch":
+        return any(name.startswith(each) if each[-1] == "." else name == each for each in TORCH_CLASSES)
+    if parts[0] in STANDARD and len(parts) != 2:
+        return False
+    last = parts[-1].lstrip("_")
+    if last in CALLBACKS and "callbacks" in parts:
+        return parts[0] in LIBRARIES
+    if last in OPENING or last.startswith(OPENING_BEGIN):
+        return False
+    if last.endswith(OPENING_ENDS) and not last.endswith(HARMLESS_ENDS):
+        return False
+    return parts[0] in LIBRARIES
 
 
 def _is_class(name: str) -> bool:
