@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paramtui.checkpoints.scan_crew import Work, cores, pieces
 from paramtui.checkpoints.scan_messages import message_of
 from paramtui.checkpoints.scan_sums import RankTables, Told
+from paramtui.core.claims import beyond, words
 from paramtui.core.countable import SMALL, alike, is_plain, refusal, span_nbytes
 from paramtui.core.scan_work import COUNT, RANKS
 from paramtui.core.statistics import Measured, Statistics, statistics_from
@@ -237,7 +238,12 @@ class Scanner:
     ) -> None:
         """See `Measurable.scan`; the bytes are those of a state."""
         aliases = {same[0]: same for same in alike(self._listing, tensors)}
-        first = list(aliases)
+        refused = beyond(self._listing, aliases)
+        for tensor, times in refused.items():
+            problem = ValuesError(words(times, "counted"))
+            for alias in aliases[tensor]:
+                found(alias, problem)
+        first = [tensor for tensor in aliases if tensor not in refused]
         total = sum(self._listing.nbytes[tensor] for tensor in first)
         told = Told(progress, total)
         # Adding parts up takes time: tensors are split only where a process would be left without work.

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from paramtui.core.addresses import meet
+from paramtui.core.claims import beyond, words
 from paramtui.core.dtypes import DTYPES, ITEMSIZE, PACKED
 from paramtui.core.geometry import Geometry, row_major
 from paramtui.core.partition import CHUNK, Partition
@@ -216,7 +217,12 @@ def _candidates(listing: Listing) -> tuple[list[Candidates], int, list[tuple[int
         # Of exact aliases the first is kept.
         alike.setdefault((listing.dtype[tensor], listing.shape[tensor], *odd), {}).setdefault(place, tensor)
     compared = sum(map(len, alike.values()))
-    found = [_candidate(listing, list(places.values())) for places in alike.values() if len(places) > 1]
+    several = [list(places.values()) for places in alike.values() if len(places) > 1]
+    refused = beyond(listing, (tensor for tensors in several for tensor in tensors))
+    skipped += [(tensor, words(times, "compared")) for tensor, times in refused.items()]
+    compared -= len(refused)
+    kept = ([tensor for tensor in tensors if tensor not in refused] for tensors in several)
+    found = [_candidate(listing, tensors) for tensors in kept if len(tensors) > 1]
     found.sort(key=lambda each: _place(listing, each.tensors[0]))
     return found, compared, skipped
 
@@ -314,8 +320,9 @@ class _RunPieces:
     def same(self, one: bytes | bytearray, other: bytes | bytearray) -> bool:
         return one == other
 
-    def key(self, piece: bytes | bytearray) -> bytes:
-        return bytes(piece)
+    def key(self, piece: bytes | bytearray) -> int:
+        # No copy of it: thousands of pieces are held as it is.
+        return hash(bytes(piece))
 
     def element(self, piece: bytes | bytearray, nbytes: int) -> bytes:
         return bytes(piece[:nbytes])

@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from paramtui.core.dtypes import PACKED
-from paramtui.core.geometry import MAX_STORED, row_major
+from paramtui.core.geometry import MAX_STORED, Geometry, row_major
 from paramtui.core.raw_cells import claims_too_much, fills_its_span, overlaps_itself, span
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Numbers of which every one can be a level of its own.
 SMALL: Final = 1 << 16
+# Scales of a quantised tensor that are compared one by one.
+FEW: Final = 16
 RAGGED: Final = ("nested", "jagged")
 
 
@@ -80,6 +82,24 @@ def alike(listing: Listing, tensors: Iterable[int]) -> list[list[int]]:
     """Tensors put together that are the same elements, as they are found: each lot is counted once."""
     found: dict[object, list[int]] = {}
     for tensor in tensors:
-        apart = tensor in listing.extras or listing.location[tensor] < 0
-        found.setdefault(tensor if apart else listing.geometry(tensor), []).append(tensor)
+        key = _key(listing, tensor)
+        found.setdefault(key, []).append(tensor)
     return list(found.values())
+
+
+def _key(listing: Listing, tensor: int) -> object:
+    """Equal for tensors that are the same elements."""
+    extra = listing.extras.get(tensor)
+    place = listing.geometry(tensor)
+    if extra is None:
+        return place if place.location >= 0 else tensor
+    parts = tuple(extra.parts.items())
+    if extra.problem or not (place.location >= 0 or parts) or any(part.location < 0 for _, part in parts):
+        return tensor
+    # Scales can be many, and shared by many: a long list of them is the same as itself alone.
+    quantizer = extra.quantizer and tuple(
+        id(each) if isinstance(each, tuple) and len(each) > FEW and not isinstance(each, Geometry) else each
+        for each in extra.quantizer
+    )
+    shape, options = listing.shape[tensor], tuple(extra.options.items())
+    return place, shape, extra.layout, parts, options, quantizer, extra.conj, extra.neg
