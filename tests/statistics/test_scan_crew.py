@@ -272,3 +272,12 @@ def test_pieces_cover_a_total_without_gap(total: int, size: int) -> None:
     covered = [byte for begin, end in pieces(total, size) for byte in range(begin, end)]
     assert covered == list(range(total))
     assert all(end - begin <= size for begin, end in pieces(total, size))
+
+
+def test_a_process_that_is_gone_before_it_hears_of_its_work_is_said() -> None:
+    process = Crew()._take()
+    process._process.kill()
+    process._process.wait()
+    with pytest.raises(EngineError, match="by SIGKILL"):
+        process.do(Work({}, list, lambda *_: None), nothing, Stop())
+    process.close()
