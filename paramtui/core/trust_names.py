@@ -181,9 +181,9 @@ Their parts count with and without underscores around them.
 """
 
 RUNNING_LAST: Final = _names("""
-CDLL CodeType CompilationUnit ExtensionFileLoader FunctionType InteractiveConsole InteractiveInterpreter GraphModule LambdaType MethodType PackageExporter PackageImporter Popen
-PyDLL SourceFileLoader WinDLL
-reduce_graph_module reduce_package_graph_module reduce_deploy_graph_module _deserialize_graph_module
+CDLL CodeType CompilationUnit ExtensionFileLoader FunctionType GraphModule InteractiveConsole
+InteractiveInterpreter LambdaType MethodType PackageExporter PackageImporter Popen PyDLL SourceFileLoader
+WinDLL _deserialize_graph_module reduce_deploy_graph_module reduce_graph_module reduce_package_graph_module
 """)
 """Last names of what does the same, wherever it was imported to."""
 
