@@ -132,7 +132,12 @@ def _elsewhere(parts: Sequence[str]) -> bool:
         # They have modules of their own that are called as Python's, as scipy.signal.
         return False
     # Modules under the names of classes, as torch.nn.functional is often called.
-    return not sys.stdlib_module_names.isdisjoint(parts[1:]) or not {"F", "_C", "_VF"}.isdisjoint(parts[2:])
+    return not sys.stdlib_module_names.isdisjoint(parts[1:]) or not {
+        "F",
+        "_C",
+        "_Reduction",
+        "_VF",
+    }.isdisjoint(parts[2:])
 
 
 def _of_library(name: str, parts: Sequence[str]) -> bool:

@@ -34,7 +34,8 @@ distributed.checkpoint.metadata.Metadata distributed.checkpoint.metadata.Metadat
 distributed.checkpoint.metadata.TensorStorageMetadata distributed.checkpoint.metadata.BytesStorageMetadata
 distributed.checkpoint.metadata.ChunkStorageMetadata distributed.checkpoint.metadata.TensorProperties
 distributed.checkpoint.metadata.StorageMeta distributed.checkpoint.metadata._MEM_FORMAT_ENCODING
-distributed.checkpoint.filesystem._StorageInfo
+distributed.checkpoint.filesystem._StorageInfo amp.grad_scaler._refresh_per_optimizer_state
+cuda.amp.grad_scaler._refresh_per_optimizer_state utils.data._utils.collate.default_collate
 """
 _STORAGES: Final = """
 Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexDouble ComplexFloat QUInt8 QInt8 QInt32
@@ -181,9 +182,9 @@ Their parts count with and without underscores around them.
 """
 
 RUNNING_LAST: Final = _names("""
-CDLL CodeType CompilationUnit ExtensionFileLoader FunctionType InteractiveConsole InteractiveInterpreter GraphModule LambdaType MethodType PackageExporter PackageImporter Popen
-PyDLL SourceFileLoader WinDLL
-reduce_graph_module reduce_package_graph_module reduce_deploy_graph_module _deserialize_graph_module
+CDLL CodeType CompilationUnit ExtensionFileLoader FunctionType GraphModule InteractiveConsole
+InteractiveInterpreter LambdaType MethodType PackageExporter PackageImporter Popen PyDLL SourceFileLoader
+WinDLL _deserialize_graph_module reduce_deploy_graph_module reduce_graph_module reduce_package_graph_module
 """)
 """Last names of what does the same, wherever it was imported to."""
 
@@ -204,16 +205,17 @@ torch.nn.qat. torch.nn.intrinsic. torch.ao.nn. torch.ao.quantization. torch.ao.p
 torch.legacy.nn. torch.optim. torch.distributions. torch.utils.data.dataset. torch.utils.data.sampler.
 torch.utils.data.distributed. torch.utils.data.dataloader.DataLoader torch.utils.data.DataLoader
 torch.utils.hooks.RemovableHandle torch.utils._pytree.TreeSpec torch.utils._pytree.LeafSpec torch.amp.
-torch.cuda.amp. torch.cpu.amp. torch.nested. torch.masked. torch.sparse. torch.autograd.variable.Variable
-torch.autograd.Variable torch.autograd.function. torch._subclasses.fake_tensor.FakeTensor
-torch.distributed.device_mesh. torch.distributed.algorithms. torch.distributed.checkpoint.metadata.
-torch.distributed.checkpoint.planner. torch.distributed._shard. torch.distributed._tensor.
-torch.distributed.tensor.DTensor torch.distributed.tensor._api. torch.distributed.tensor._dtensor_spec.
-torch.distributed.tensor.placement_types. torch.distributed.tensor.parallel. torch.distributed.optim.
-torch.distributed.fsdp.api. torch.distributed.fsdp.fully_sharded_data_parallel.
-torch.distributed.fsdp._fully_shard. torch.distributed.fsdp.sharded_grad_scaler.
-torch.distributed._functional_collectives.AsyncCollectiveTensor
+torch.cuda.amp. torch.cpu.amp. torch.nested._internal.nested_tensor. torch.masked. torch.sparse.
+torch.autograd.variable.Variable torch.autograd.Variable torch.autograd.function.
+torch._subclasses.fake_tensor.FakeTensor torch.distributed.device_mesh. torch.distributed.algorithms.
+torch.distributed.checkpoint.metadata. torch.distributed.checkpoint.planner. torch.distributed._shard.
+torch.distributed._tensor. torch.distributed.tensor.DTensor torch.distributed.tensor._api.
+torch.distributed.tensor._dtensor_spec. torch.distributed.tensor.placement_types.
+torch.distributed.tensor.parallel. torch.distributed.optim. torch.distributed.fsdp.api.
+torch.distributed.fsdp.fully_sharded_data_parallel. torch.distributed.fsdp._fully_shard.
+torch.distributed.fsdp.sharded_grad_scaler. torch.distributed._functional_collectives.AsyncCollectiveTensor
 torch.nn.parallel.distributed_cpu.DistributedDataParallelCPU torch.distributed.fsdp._flat_param.FlatParameter
+torch.ScriptObject torch._C.ScriptObject
 """
 TORCH_CLASSES: Final = tuple(_CLASSES.split())
 """Classes of torch that checkpoints hold; with a dot at the end, what their full names begin with."""

@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.core.trust import LIBRARY, RUNS, UNUSUAL, USUAL, verdict
 
 if TYPE_CHECKING:
     import types
+
+    from tests.conftest import Save
 
 
 def names(text: str) -> list[str]:
@@ -121,3 +124,28 @@ def test_every_class_of_a_package_of_torch_that_whole_models_hold_is_known(packa
     assert len(names) > 10
     assert {name for name in names if not name.startswith("torch.")} == set()
     assert {name for name in names if verdict(name) not in (USUAL, LIBRARY)} == set()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_objects_of_training_saved_whole_are_no_finding(save: Save) -> None:
+    net = nn.Sequential(nn.Linear(4, 4))
+    optimizer = torch.optim.AdamW(net.parameters())
+    data = torch.utils.data.TensorDataset(torch.zeros(2))
+    path = save(
+        [
+            optimizer,
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5),
+            torch.optim.swa_utils.AveragedModel(net),
+            torch.amp.GradScaler("cpu"),
+            nn.DataParallel(net),
+            nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)).state_dict(),
+            nn.utils.spectral_norm(nn.Linear(2, 2)),
+            torch.distributions.Normal(torch.zeros(2), torch.ones(2)),
+            torch.utils.data.DataLoader(data),
+            torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4)), {nn.Linear}),
+            torch.__version__,
+        ]
+    )
+    found = open_checkpoint(str(path)).find_uses().found
+    assert len(found) > 15
+    assert [use.name for use in found if not use.known] == []
