@@ -85,7 +85,8 @@ class EndingMixin(App[None]):
 
     def _leave_by(self, number: int, _frame: object = None) -> None:
         """Ends the program by a signal, soon even where a terminal that takes no more holds it up."""
-        if not self._guest:
+        # Without a terminal nothing can hold it up, and the process may be a test's.
+        if not self._guest and not self.is_headless:
             patience = threading.Timer(LAST_PATIENCE, self._end_now, (128 + number,))
             patience.daemon = True
             patience.start()
