@@ -27,6 +27,10 @@ LAST_PATIENCE = 3.0
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
+def _nothing() -> None:
+    """What the loop itself does at a signal."""
+
+
 class EndingMixin(App[None]):
     """The part of the application that gives the terminal back when it is not asked by a key."""
 
@@ -59,7 +63,10 @@ class EndingMixin(App[None]):
             handler = signal.getsignal(number)
             if not self._own_loop and handler is not signal.SIG_DFL:
                 continue  # somebody waits for it
-            with contextlib.suppress(ValueError):  # not the main thread
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
+                # The loop is woken by every signal then, also by one that comes just before it waits.
+                self._main_loop.add_signal_handler(number, _nothing)
+                # A handler of the loop itself would wait for a loop that waits for the terminal.
                 signal.signal(number, self._leave_by)
                 self._handlers[number] = handler
         # What the shell has drawn meanwhile is nothing that Textual knows of.
@@ -71,7 +78,8 @@ class EndingMixin(App[None]):
         """Lets those have the signals again who had them before."""
         for number, handler in self._handlers.items():
             # What is not Python's own handler cannot be set again.
-            with contextlib.suppress(TypeError, ValueError):
+            with contextlib.suppress(NotImplementedError, RuntimeError, TypeError, ValueError):
+                self._main_loop.remove_signal_handler(number)
                 signal.signal(number, handler)
 
     def _check_terminal(self) -> None:
