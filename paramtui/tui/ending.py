@@ -11,7 +11,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from textual import events
 from textual.app import App
+from textual.geometry import Size
 
 from paramtui.tui.terminal import job_control
 
@@ -90,6 +92,17 @@ class EndingMixin(App[None]):
             # Otherwise there is no controlling terminal, or none of its own: nothing is known to be wrong.
             if error.errno == errno.EIO:
                 self._leave_by(signal.SIGHUP)
+                return
+        self._check_size()
+
+    def _check_size(self) -> None:
+        """Takes the size of the terminal where another one is drawn: in a storm of sizes one can be lost."""
+        try:
+            size = Size(*os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1))
+        except OSError:
+            return
+        if size != self.size and size.area and "COLUMNS" not in os.environ:
+            self.post_message(events.Resize(size, size))
 
     def _leave_by(self, number: int, _frame: object = None) -> None:
         """Ends the program by a signal, soon even where a terminal that takes no more holds it up."""

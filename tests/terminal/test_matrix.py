@@ -152,3 +152,14 @@ def test_processes_that_count_can_be_killed_and_the_screen_lives(terminal: Start
     found.assert_restored()
     for worker in workers:
         gone(worker)
+
+
+def test_a_size_that_no_signal_told_of_is_noticed(terminal: Start, weights: Path) -> None:
+    found = terminal(str(weights), width=120, height=30)
+    found.until(lambda text: "clean" in text)
+    found._resize(70, 20)
+    found.screen.resize(20, 70)
+    found.until(lambda text: "clean" in text.splitlines()[0] and "q quit" in text.splitlines()[-1])
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
