@@ -101,7 +101,7 @@ class EndingMixin(App[None]):
             size = Size(*os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1))
         except OSError:
             return
-        if size != self.size and size.area and "COLUMNS" not in os.environ:
+        if size != self.size and size.area and not {"COLUMNS", "LINES"} & os.environ.keys():
             self.post_message(events.Resize(size, size))
 
     def _leave_by(self, number: int, _frame: object = None) -> None:
