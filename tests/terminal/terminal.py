@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 ENTER_ALTERNATE, LEAVE_ALTERNATE = b"\x1b[?1049h", b"\x1b[?1049l"
+# A shell with jobs needs a terminal of its own. The program takes it itself: what runs between fork and exec
+# in a process of many threads may find a lock that nobody will ever open.
+TAKES = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 
 
@@ -46,13 +53,11 @@ class Terminal:
         own = ("NO_COLOR", "TEXTUAL", "COLUMNS", "LINES")
         environment = {key: value for key, value in os.environ.items() if key not in own}
         self.process = subprocess.Popen(
-            [*program, *words],
+            [*((sys.executable, "-c", TAKES) if controlling else ()), *program, *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            # A shell with jobs needs a terminal of its own.
-            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None,
             env={**environment, "TERM": "xterm-256color", **env},
         )
         self._slave = slave
@@ -98,7 +103,7 @@ class Terminal:
             assert time.monotonic() < deadline, f"still running; on screen:\n{self.text}"
             self._read(0.05)
         while self._read(0):
-            pass
+            assert time.monotonic() < deadline, "something goes on writing"
         return self.process.returncode
 
     def assert_restored(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.hostile_text.files import FORBIDDEN, MADE, POISON
+from tests.terminal.terminal import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +44,9 @@ def test_no_text_of_a_file_steers_the_terminal(terminal: Start, tmp_path: Path, 
             pass
     found.resize(60, 20)
     found.press("q")
+    deadline = time.monotonic() + PATIENCE
     while found.process.poll() is None:
+        assert time.monotonic() < deadline, f"q does not end it; on screen:\n{found.text}"
         # Whatever is still open over the tree closes first.
         found._read(0.5)
         found.press("\x1b")
