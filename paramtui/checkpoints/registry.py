@@ -158,10 +158,11 @@ def open_part(target: str, watch: Watch | None = None, *, alone: bool = False) -
                 module = import_module(f"paramtui.checkpoints.{row.module}")
                 options = {"watch": watch} if row.parts else {}
                 return module.open_file(file, target, **options)  # type: ignore[no-any-return]
-        raise _unknown(file, head)
+        raise unknown(file, head)
 
 
-def _unknown(file: RandomFile, head: bytes) -> FormatError:
+def unknown(file: RandomFile, head: bytes) -> FormatError:
+    """What a file is that begins with some bytes, and is no checkpoint."""
     if not head:
         return FormatError("is empty", where=file.path)
     start = " ".join(f"{byte:02x}" for byte in head[:8])

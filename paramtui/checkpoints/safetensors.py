@@ -83,6 +83,11 @@ def read_header(file: RandomFile) -> Header:
             where=file.path,
         )
     length = int.from_bytes(file.read(0, 8), "little")
+    if 8 < file.nbytes < 8 + min(length, MAX_HEADER) and file.read(8, 1) != b"{":
+        # An error page or a pointer in place of a shard: its letters are no length.
+        from paramtui.checkpoints.registry import HEAD_BYTES, unknown
+
+        raise unknown(file, file.read(0, min(HEAD_BYTES, file.nbytes)))
     if length > MAX_HEADER:
         raise FormatError(
             f"claims a header of {length:,} bytes; the format allows {MAX_HEADER:,}", where=file.path

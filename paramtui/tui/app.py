@@ -298,8 +298,3 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, EndingMixin, App[None]):
         """Whether a key begins a line on a cell."""
         screen = self.screen if self.screen_stack else None
         return isinstance(screen, BrowseScreen) and await screen.begins_line(event)
-
-    def bubbles(self, event: events.Key) -> bool:
-        """Whether nothing keeps the key: a line that is typed does, and so may other screens."""
-        browsing = bool(self.screen_stack) and self.screen is self._browser
-        return browsing and not (self.browser.asking and event.is_printable)

@@ -2,7 +2,8 @@
 
 Textual deals with some bindings as soon as a key arrives, and with the others after the key has gone through
 the queues of all widgets around the focus. On a slow line ``j j e`` would then edit the row on which the
-cursor was before. Here a key waits until the one before it has come back.
+cursor was before, and what is typed after a dialog is closed would be lost in it. Here a key waits until all
+of these widgets have seen the one before.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from textual import events
 
 if TYPE_CHECKING:
     from textual.app import App
+    from textual.dom import DOMNode
 
     _Base = App[None]
 else:
@@ -22,50 +24,52 @@ else:
 
 # Seconds after which a key is not waited for any more: some widget has kept it.
 PATIENCE: Final = 0.25
+# A binding is found when a key has gone all the way, and what it does may be a message that goes it again.
+ROUNDS: Final = 2
 
 
 class KeyOrderMixin(_Base):
-    """Needs `takes_key` and `bubbles` of the app that it is mixed into."""
+    """Needs `takes_key` of the app that it is mixed into."""
 
-    _abroad: events.Key | None = None
+    _abroad: events.Key | events.Paste | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys: deque[events.Key] = deque()
+        self._keys: deque[events.Key | events.Paste] = deque()
 
     async def takes_key(self, event: events.Key | events.Paste) -> bool:
         """Whether a key is dealt with at once, before anything else sees it."""
         raise NotImplementedError
 
-    def bubbles(self, event: events.Key) -> bool:
-        """Whether a key that is handed to the widgets comes back to the app."""
-        raise NotImplementedError
-
     async def on_event(self, event: events.Event) -> None:
         """Hands on keys one after the other."""
-        if isinstance(event, events.Key) and not event.is_forwarded:
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             self._keys.append(event)
             await self._hand_on()
-            return
-        if isinstance(event, events.Paste) and not event.is_forwarded and await self.takes_key(event):
-            return
-        await super().on_event(event)
-        if event is self._abroad:
-            self._abroad = None
-            await self._hand_on()
+        else:
+            await super().on_event(event)
 
     async def _hand_on(self) -> None:
         while self._keys and self._abroad is None:
             event = self._keys.popleft()
             if await self.takes_key(event):
                 continue
-            comes_back = self.bubbles(event)
+            target = self.focused or (self.screen if self.screen_stack else self)
             await super().on_event(event)
-            if event.is_forwarded and comes_back:
+            if event.is_forwarded:
                 self._abroad = event
-                asyncio.get_running_loop().call_later(PATIENCE, self._not_back, event)
+                asyncio.get_running_loop().call_later(PATIENCE, self.call_later, self._back, event)
+                self._follow([*target.ancestors_with_self] * ROUNDS, event)
 
-    def _not_back(self, event: events.Key) -> None:
+    def _follow(self, ahead: list[DOMNode], event: events.Key | events.Paste) -> None:
+        """Goes behind a key through the queues of some widgets; those that are closing take nothing."""
+        while ahead:
+            node, *ahead = ahead
+            if node.call_later(self._follow, ahead, event):
+                return
+        self.call_later(self._back, event)
+
+    async def _back(self, event: events.Key | events.Paste) -> None:
         if event is self._abroad:
             self._abroad = None
-            self.call_later(self._hand_on)
+            await self._hand_on()

@@ -93,6 +93,24 @@ def test_a_broken_shard_is_warned_of_and_the_rest_listed(sharded: Path) -> None:
     assert any("00001" in warning for warning in checkpoint.listing.warnings)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"<!DOCTYPE html><html>no such file</html>", "is an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer"),
+        (b"something else entirely", "begins with 73 6f 6d 65"),
+    ],
+)
+def test_what_stands_in_place_of_a_shard_is_told_by_its_letters(
+    sharded: Path, text: bytes, words: str
+) -> None:
+    shard = next(sharded.glob("*-00001-of-*.safetensors"))
+    shard.write_bytes(text)
+    found = next(words for words in opened(sharded).listing.warnings if f"shard {shard.name}: " in words)
+    assert words in found
+    assert "header" not in found
+
+
 def test_an_index_without_any_readable_shard_is_refused(sharded: Path) -> None:
     for shard in sharded.glob("*.safetensors"):
         shard.unlink()

@@ -163,3 +163,31 @@ def test_a_size_that_no_signal_told_of_is_noticed(terminal: Start, weights: Path
     found.press("q")
     assert found.end() == 0
     found.assert_restored()
+
+
+def test_bytes_that_are_no_text_are_passed_over(terminal: Start, weights: Path) -> None:
+    found = terminal(str(weights))
+    found.until(lambda text: "clean" in text)
+    # A letter as a latin-1 terminal sends it, and half of one.
+    os.write(found.master, b"\xe9\xff?")
+    found.until(lambda text: "open or close a block" in text)
+    os.write(found.master, b"\xc3\x1b")
+    found.until(lambda text: "open or close a block" not in text)
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
+    assert b"Traceback" not in found.received
+
+
+@pytest.mark.parametrize("keys", ["?", "i", "s", "O", "C", "/b", ":1", "&w"])
+def test_escape_and_the_next_key_in_one_packet_are_two_keys_one_after_the_other(
+    terminal: Start, weights: Path, keys: str
+) -> None:
+    found = terminal(str(weights))
+    found.until(lambda text: "clean" in text)
+    # Back to the tree, all blocks open, and out.
+    found.press(f"{keys}\x1b+")
+    found.until(lambda text: "▾ model" in text and "open or close" not in text)
+    found.press(f"{keys}\x1bq")
+    assert found.end() == 0
+    found.assert_restored()
