@@ -33,14 +33,18 @@ class Builder:
         self.node: list[int] = [ROOT]
         self._blocks: dict[tuple[int, str], int] = {}
         self._fill(tensors, values)
-        self.kids: dict[int, list[int]] = {0: []}
-        kids = self.kids
-        for row in range(1, len(self.parent)):
-            above = self.parent[row]
+        self._blocks.clear()
+        # The only child, or the first; and all children of those that have several.
+        self.first = [-1] * len(self.parent)
+        self.kids: dict[int, list[int]] = {}
+        first, kids = self.first, self.kids
+        for row, above in enumerate(self.parent):
             if above in kids:
                 kids[above].append(row)
-            else:
-                kids[above] = [row]
+            elif above >= 0 and first[above] >= 0:
+                kids[above] = [first[above], row]
+            elif above >= 0:
+                first[above] = row
         self._sum()
 
     def _row(self, parent: int, label: str, node: int = -1) -> int:
@@ -128,25 +132,22 @@ class Builder:
 
     def _prefix(self, prefixes: dict[tuple[int, str], int], above: int, head: str) -> int:
         """The block that ``head`` names below a row; -1 if its dots separate nothing, or too much."""
-        outer, _, label = head.rpartition(".")
-        # Mostly all but the last part was met before.
-        at: int | None = prefixes.get((above, outer)) if outer else None
-        if at is not None and at >= 0 and label:
-            row = prefixes[above, head] = self._block(at, label)
-            return row
         if head.count(".") >= MAX_PARTS or "" in head.split("."):
             prefixes[above, head] = -1
             return -1
-        missing: list[tuple[str, str]] = []
-        at = None
-        rest = head
-        while at is None:
-            outer, _, label = rest.rpartition(".")
-            missing.append((rest, label))
-            at = prefixes.get((above, outer)) if outer else above
-            rest = outer
-        for prefix, label in reversed(missing):
-            at = prefixes[above, prefix] = self._block(at, label)
+        outer, _, label = head.rpartition(".")
+        at = above
+        if outer:
+            # Mostly all but the last part was met before. Those further out are found by their rows: in deep
+            # nests their names would fill the memory.
+            found = prefixes.get((above, outer))
+            if found is None:
+                found = above
+                for part in outer.split("."):
+                    found = self._block(found, part)
+                prefixes[above, outer] = found
+            at = found
+        prefixes[above, head] = at = self._block(at, label)
         return at
 
     def _shown_nodes(self, tensor_at: list[int], value_at: list[int]) -> bytearray:
@@ -196,7 +197,7 @@ class Builder:
             labels = self.label
             plain = {label for label in set(labels) if not any("0" <= char <= "9" for char in label)}
             for row, kids in self.kids.items():
-                if len(kids) > 1 and not plain.issuperset([labels[kid] for kid in kids]):
+                if not plain.issuperset([labels[kid] for kid in kids]):
                     self.kids[row] = self._numbered(kids, split)
             return
         key = self._key(order)
@@ -247,13 +248,14 @@ class Builder:
         """All rows, each block before what it holds."""
         out: list[int] = []
         stack = [0]
-        kids = self.kids
+        first, kids = self.first, self.kids
         while stack:
             row = stack.pop()
             out.append(row)
-            below = kids.get(row)
-            if below:
-                stack.extend(reversed(below))
+            if row in kids:
+                stack.extend(reversed(kids[row]))
+            elif first[row] >= 0:
+                stack.append(first[row])
         return out
 
 
