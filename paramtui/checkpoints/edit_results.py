@@ -14,7 +14,7 @@ from paramtui.core.edits import RESET, Initialise, SetCells, Tie, Untie
 from paramtui.core.indexing import apply_index, parse_index
 from paramtui.core.lookup import rows_named, tensor_id
 from paramtui.core.raw_cells import cell_begins, overlaps_itself, picked, raw_cells, span, split_picks
-from paramtui.core.runs import FillingRuns
+from paramtui.core.runs import filling
 from paramtui.core.text import safe_text
 from paramtui.core.touching import touched_by
 from paramtui.errors import EditError, ValuesError
@@ -60,7 +60,7 @@ class View:
         self._overlay = overlay
         self._state = state
         self._base = base
-        self._filling = base if base is not None and isinstance(base, FillingRuns) else None
+        self._filling = filling(base)
 
     def read(self, location: int, begin: int, nbytes: int) -> bytes:
         """Bytes of a run, changed ones in place of those of the file."""

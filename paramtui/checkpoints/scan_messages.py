@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from paramtui.core.scan_work import Segment, places_of, plain_tensor, reach
@@ -57,8 +58,8 @@ def _segments(
     run = source.runs[location]
     place = run.place()
     if place is None:
-        base = files.content(lambda: run.read(low, max(high - low, 0)))
-        shift = -low
+        base, position = files.content(partial(run.read, low), max(high - low, 0))
+        shift = position - low
     else:
         base = files.file(place.file)
         shift = place.begin
@@ -86,6 +87,8 @@ class _Files:
     def __init__(self) -> None:
         self._openers: list[Callable[[], int]] = []
         self._known: dict[object, int] = {}
+        self._contents: list[Callable[[], bytes]] = []
+        self._nbytes = 0
         # What `files.stamp_of` must say of each still once it was read; None for what is our own.
         self.stamps: list[tuple[int, int] | None] = []
 
@@ -103,16 +106,18 @@ class _Files:
     def overlay(self, overlay: Overlay, file: int) -> int:
         return self._add(file, lambda: os.dup(overlay.descriptor(file)))
 
-    def content(self, read: Callable[[], bytes]) -> int:
-        """Bytes that lie in no file as they are: laid in one without a name."""
+    def content(self, read: Callable[[int], bytes], nbytes: int) -> tuple[int, int]:
+        """Where bytes that lie in no file as they are go: one without a name for all of them."""
+        position, self._nbytes = self._nbytes, self._nbytes + nbytes
+        self._contents.append(partial(read, nbytes))
+        return self._add(None, self._laid), position
 
-        def opener() -> int:
-            with tempfile.TemporaryFile(prefix="paramtui-") as file:
+    def _laid(self) -> int:
+        with tempfile.TemporaryFile(prefix="paramtui-") as file:
+            for read in self._contents:
                 file.write(read())
-                file.flush()
-                return os.dup(file.fileno())
-
-        return self._add(len(self._openers), opener)
+            file.flush()
+            return os.dup(file.fileno())
 
     def opened(self) -> list[int]:
         """Descriptors, which the caller closes."""

@@ -11,7 +11,7 @@ from paramtui.core.dtypes import DTYPES, ITEMSIZE, PACKED
 from paramtui.core.geometry import Geometry, row_major
 from paramtui.core.partition import CHUNK, Partition
 from paramtui.core.raw_cells import claims_too_much, fills_its_span, span
-from paramtui.core.runs import FillingRuns
+from paramtui.core.runs import filling
 from paramtui.core.text import safe_text
 from paramtui.core.ties import touched
 from paramtui.core.touching import groups_by_member
@@ -276,7 +276,7 @@ class _RunPieces:
         self, listing: Listing, runs: ByteRuns, found: Candidates, stop: Event | None, spare: _Spare
     ) -> None:
         self._runs = runs
-        self._filling = runs if isinstance(runs, FillingRuns) else None
+        self._filling = filling(runs)
         self._stop = stop
         self._spare = spare
         places = {tensor: listing.geometry(tensor) for tensor in found.tensors}

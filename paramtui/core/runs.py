@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 
 class ReadableRuns(Protocol):
@@ -22,9 +22,13 @@ class ByteRuns(ReadableRuns, Protocol):
         """Length of a run."""
 
 
-@runtime_checkable
 class FillingRuns(ByteRuns, Protocol):
     """Runs whose bytes can be laid where others lay: fresh memory each time costs more than reading."""
 
     def read_into(self, location: int, begin: int, buffer: bytearray | memoryview) -> None:
         """As `read`, as many bytes as the buffer has, into it."""
+
+
+def filling(runs: object) -> FillingRuns | None:
+    """Runs if they are `FillingRuns`, by what tells it soonest: it is asked for every tensor."""
+    return cast("FillingRuns", runs) if hasattr(runs, "read_into") else None

@@ -12,7 +12,7 @@ from paramtui.core.decoding import decode
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
 from paramtui.core.flat_cells import flat_bytes
 from paramtui.core.raw_cells import raw_pieces, split_picks
-from paramtui.core.runs import FillingRuns
+from paramtui.core.runs import filling
 from paramtui.core.sparse import coordinates
 from paramtui.core.tally import Tally
 from paramtui.core.windows import read_window, whole_part
@@ -33,6 +33,8 @@ CHUNK: Final = 1 << 20
 RUN: Final = 1024
 # Components of a nested tensor that are read at once.
 ROWS: Final = 64
+# Numbers of two bytes from which on they are counted in a table of all patterns.
+FEW: Final = 4096
 
 
 class Adds(Protocol):
@@ -55,7 +57,10 @@ def tally_of(listing: Listing, tensor: int) -> Tally:
         elif extra.layout in RAGGED or extra.layout is not None:
             patterns = False
         patterns = patterns and not extra.neg
-    return Tally(dtype, small=listing.numel(tensor) <= SMALL, patterns=patterns)
+    numel = listing.numel(tensor)
+    # A table of all patterns costs more than to sort a few numbers.
+    patterns = patterns and (DTYPES[dtype].itemsize < 2 or numel > FEW)
+    return Tally(dtype, small=numel <= SMALL, patterns=patterns)
 
 
 def feed(
@@ -243,11 +248,11 @@ def span_chunks(
         return
     buffer = bytearray(min(size, part[1] - part[0]))
     whole = np.frombuffer(buffer, np.uint8)
-    filling = runs if isinstance(runs, FillingRuns) else None
+    into = filling(runs)
     for at in range(part[0], part[1], size):
         count = min(size, part[1] - at)
-        if filling is not None:
-            filling.read_into(place.location, place.begin + at, memoryview(buffer)[:count])
+        if into is not None:
+            into.read_into(place.location, place.begin + at, memoryview(buffer)[:count])
             yield at, whole[:count]
         else:
             yield at, np.frombuffer(runs.read(place.location, place.begin + at, count), np.uint8)

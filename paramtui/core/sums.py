@@ -6,6 +6,7 @@ Means and sums of squared deviations are merged by Chan, Golub and LeVeque's for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf, ldexp, sqrt
 from typing import TYPE_CHECKING, Any, Final
 
@@ -204,14 +205,15 @@ def histogram(levels: Levels) -> Histogram:
     return Histogram(tuple(bounds.tolist()), tuple(counts.tolist()))
 
 
-def wanted_ranks(count: int) -> list[tuple[int, int, float]]:
+@lru_cache(maxsize=64)
+def wanted_ranks(count: int) -> tuple[tuple[int, int, float], ...]:
     """For each of `QUANTILES` the ranks of its two neighbours, and how far it lies between them."""
     out = []
     for share in QUANTILES:
         place = share * (count - 1)
         below = min(int(place), count - 1)
         out.append((below, min(below + 1, count - 1), place - below))
-    return out
+    return tuple(out)
 
 
 def exact_quantiles(count: int, order: Mapping[int, float]) -> tuple[float, ...]:

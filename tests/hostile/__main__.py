@@ -17,7 +17,7 @@ from tests.hostile.measuring import Measurer, Run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-COMMANDS = (("ls",), ("ls", "--json"), ("check",), ("show",))
+COMMANDS = (("ls",), ("ls", "--json"), ("check",), ("check", "--values"), ("stats",), ("show",))
 
 
 class Tried(NamedTuple):

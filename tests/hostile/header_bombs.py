@@ -35,6 +35,15 @@ HEADERS: dict[str, Callable[[], bytes]] = {
     "20,000 empty tensors": lambda: safetensors(
         header(f'"{index:x}":' + entry("[0]", "[0,0]", "U8") for index in range(17_000))
     ),
+    "scalars of two bytes": lambda: safetensors(
+        header(
+            f'"{index:x}":' + entry("[]", f"[{2 * index},{2 * index + 2}]", "BF16") for index in range(14_000)
+        ),
+        b"".join(index.to_bytes(2, "little") for index in range(14_000)),
+    ),
+    "names of 63 blocks": lambda: safetensors(
+        header(f'"{index:x}.' + "a." * 62 + 'a":' + entry("[0]", "[0,0]", "U8") for index in range(5_300))
+    ),
     "tensors of unknown dtypes": lambda: safetensors(
         header(f'"{index:x}":' + entry("[]", "[0,0]", f"X{index}") for index in range(14_000))
     ),

@@ -113,6 +113,32 @@ def test_whole_tensors_are_counted_as_torch_counts_them(asked: Asked, tmp_path: 
     assert at == len(data)
 
 
+def test_tiny_tensors_are_counted_as_torch_counts_them_also_where_many_are_alike(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The same bytes as numbers of several types, and more of them than are remembered.
+    monkeypatch.setattr(scan_worker, "KEPT", 3)
+    numbers = torch.tensor([1.5, -2.0, float("nan"), 0.0])
+    tensors = {f"f{n}": numbers * (n % 4) for n in range(12)}
+    tensors |= {f"i{n}": numbers.view(torch.int32) + n % 3 for n in range(9)}
+    tensors |= {f"h{n}": numbers.view(torch.bfloat16) * (n % 2) for n in range(4)}
+    tensors |= {f"t{n}": (numbers * (n % 4)).view(2, 2).t().contiguous() for n in range(4)}
+    tensors |= {f"s{n}": torch.tensor(n % 5) for n in range(9)}
+    path = tmp_path / "m.safetensors"
+    save_file(tensors, path)
+    names = open_checkpoint(str(path)).listing.names
+    asked.ask(*work(path, "count", range(len(names)), levels=True))
+    answer, data = asked.answer()
+    assert answer["done"] == sum(tensor.nbytes for tensor in tensors.values())
+    at = 0
+    for result in answer["results"]:
+        tensor = tensors[names[result["id"]]]
+        check_against_torch(statistics_from(result["statistics"]), tensor)
+        assert levels_from(data[at : at + result["nbytes"]]).total == int(tensor.isfinite().sum())
+        at += result["nbytes"]
+    assert len(answer["results"]) == len(tensors)
+
+
 def test_numbers_close_together_are_read_twice_and_told_apart(asked: Asked, tmp_path: Path) -> None:
     tensor = narrow()["norm"]
     save_file({"w": tensor}, tmp_path / "m.safetensors")
