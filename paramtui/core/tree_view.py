@@ -119,6 +119,16 @@ class TreeView:
                 self._open(fold)
         self._rebuild()
 
+    def expand_as(self, other: TreeView) -> None:
+        """Expands those blocks that are expanded in a view of another tree, and have their names there.
+
+        Blocks of other names stay as they are.
+        """
+        states = {name: other.is_expanded(row) for row, name in enumerate(other.tree.names())}
+        for row, name in enumerate(self.tree.names()):
+            self._expanded[row] = states.get(name, self._expanded[row])
+        self._rebuild()
+
     def collapse_all(self, row: int = 0) -> None:
         """Collapses everything below a row, and the row unless it is the root; folds what was unfolded."""
         last = self.last(row)

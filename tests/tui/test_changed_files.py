@@ -51,6 +51,39 @@ async def test_a_file_that_was_replaced_is_said_and_opened_again_at_the_same_row
         await looker.until(lambda: "no such file" in "\n".join(looker.screen()).lower())
 
 
+async def test_blocks_stay_open_and_closed_where_a_file_is_opened_again(save: Save) -> None:
+    def state(scale: float, *more: str) -> dict[str, object]:
+        return {
+            key: {"0": {"weight": torch.ones(2) * scale}, "bias": torch.zeros(1)} for key in ("a", "b", *more)
+        }
+
+    path = save(state(1))
+    async with looking_at(path, (120, 30)) as looker:
+        opened = looker.app.browser.opened
+        assert opened is not None
+        tree, view = opened.tree, opened.view
+        await looker.press("plus", "-", "plus")
+        looker.tree.go_to_row(tree.find("a.0")[0])
+        await looker.press("left")
+        assert [tree.name(row) for row in view.rows] == [
+            "a",
+            "a.0",
+            "a.bias",
+            "b",
+            "b.0",
+            "b.0.weight",
+            "b.bias",
+        ]
+        torch.save(state(2, "c"), path.with_name("other.pt"))
+        os.replace(path.with_name("other.pt"), path)
+        await looker.press("ctrl+r")
+        await looker.until(lambda: looker.app.browser.opened is not opened)
+        again = looker.app.browser.opened
+        assert again is not None
+        names = [again.tree.name(row) for row in again.view.rows]
+        assert names == ["a", "a.0", "a.bias", "b", "b.0", "b.0.weight", "b.bias", "c"]
+
+
 async def test_changes_that_are_not_saved_are_asked_about_before_a_file_is_opened_again(save: Save) -> None:
     path = save({"v": torch.ones(2), "w": torch.zeros(3)})
     async with editing(path) as looker:

@@ -116,7 +116,12 @@ class BrowseScreen(
         return self._opened
 
     def open(self, opened: Opened, at: str | None = None, index: str | None = None) -> None:
-        """Shows a target, from its first row or from one that is named, and there from an index."""
+        """Shows a target, from its first row or from one that is named, and there from an index.
+
+        Of the one that is on screen already those blocks stay open that are.
+        """
+        if self._opened is not None and self._opened.listing.target == opened.listing.target:
+            opened.view.expand_as(self._opened.view)
         if self.asking:
             self.close_prompt()
         self.drop_work()
@@ -170,10 +175,7 @@ class BrowseScreen(
         opened = await asyncio.to_thread(prepare, before.source)
         tree = self.query_one(TreePane)
         row, names = tree.row, before.tree.names()
-        open_names = {names[at] for at in range(len(names)) if before.view.is_expanded(at)}
-        for at, name in enumerate(opened.tree.names()):
-            if name in open_names and not opened.view.is_expanded(at):
-                opened.view.expand(at)
+        opened.view.expand_as(before.view)
         await carry_folds(before, opened)
         opened.ties_shown = before.ties_shown
         opened.figure_shown, opened.figure_order = before.figure_shown, before.figure_order
