@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -307,3 +308,15 @@ async def test_in_a_process_of_somebody_else_changes_simply_stay(save: Save) -> 
         await changed(looker)
         await looker.pilot.press("q")
         await ended(looker)
+
+
+async def test_a_copy_that_runs_code_is_said_to(tmp_path: Path) -> None:
+    path = tmp_path / "evil.pt"
+    torch.save({"w": torch.zeros(4), "hook": os.system}, path)
+    async with editing(path) as looker:
+        line = await dialog(looker)
+        await shows(looker, "Loading the copy runs code, as of this file: posix.system.")
+        # Only tensors get into the other format.
+        line.value = str(tmp_path / "good.safetensors")
+        await looker.until(lambda: "Loading the copy" not in "\n".join(looker.screen()))
+    assert not (tmp_path / "good.safetensors").exists()

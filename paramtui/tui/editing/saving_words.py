@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from paramtui.core.text import bytes_text
+from paramtui.core.text import bytes_text, safe_text
 from paramtui.core.ties import DECLARED
 from paramtui.core.whole_views import written_whole
 from paramtui.tui.pages import counted
@@ -111,6 +111,19 @@ def what_words(opened: Opened, path: str, whole: Whole | None = None) -> str:
         f"{counted(changed, 'changed tensor')}" if changed else "no changes",
     ]
     return ", ".join(parts)
+
+
+def code_words(opened: Opened, path: str) -> str:
+    """That a copy would run what the target runs; empty where it keeps only tensors."""
+    from paramtui.core.trust import runners
+
+    listing = opened.listing
+    own = os.path.splitext(listing.target)[1].lower()  # noqa: PTH122
+    running = runners(listing.globals) if listing.live is None else []
+    if not running or os.path.splitext(path)[1].lower() not in (own, ""):  # noqa: PTH122
+        return ""
+    others = f" and {len(running) - 1:,} more" if len(running) > 1 else ""
+    return f"Loading the copy runs code, as of this file: {safe_text(running[0], 100)}{others}."
 
 
 def place_words(place: Place, *, agreed: bool) -> str:

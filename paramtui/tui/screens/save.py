@@ -17,6 +17,7 @@ from paramtui.errors import ParamtuiError, SavingStoppedError
 from paramtui.tui.editing.progress import Progress
 from paramtui.tui.editing.saving_words import (
     Place,
+    code_words,
     is_written_whole,
     look_at,
     place_words,
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 # Seconds between two drawings of the progress: each is a repaint on a slow line.
 TICK = 0.25
 KEYS = "enter saves   tab completes   ctrl+u empties   esc back"
+
+
+def _told(text: str) -> Text:
+    return Text(text, overflow="fold")
 
 
 class SaveScreen(Dialog["Saved | None"]):
@@ -79,11 +84,13 @@ class SaveScreen(Dialog["Saved | None"]):
 
     def compose(self) -> ComposeResult:
         """The path, what would be written there, and what is there now."""
+        proposed = self._proposed()
         with Vertical(id="save") as box:
             box.border_title = Text("Save")
             box.border_subtitle = Text(KEYS)
-            yield PathLine(self._proposed(), compact=True, suggester=PathSuggester(), select_on_focus=False)
-            yield Static("", id="save-what", markup=False)
+            yield PathLine(proposed, compact=True, suggester=PathSuggester(), select_on_focus=False)
+            # At once: a screen that is being laid out for the first time misses what grows meanwhile.
+            yield Static(_told(self._what(proposed)), id="save-what", markup=False)
             yield Static("", id="save-place", markup=False)
             yield Static("", id="save-progress", markup=False)
             yield Static("", id="save-problem", markup=False)
@@ -95,7 +102,7 @@ class SaveScreen(Dialog["Saved | None"]):
             return ""
 
     def _tell(self, part: str, text: str) -> None:
-        self.query_one(f"#save-{part}", Static).update(Text(text, overflow="fold"))
+        self.query_one(f"#save-{part}", Static).update(_told(text))
 
     @property
     def saving(self) -> bool:
@@ -112,16 +119,17 @@ class SaveScreen(Dialog["Saved | None"]):
     def _changed(self) -> None:
         self._agreed = ""
         self._tell("problem", "")
-        self._tell("what", self._what())
+        self._tell("what", self._what(self._path))
         self._look()
 
-    def _what(self) -> str:
-        """What would be written."""
-        if not is_written_whole(self._opened, self._path):
-            return what_words(self._opened, self._path)
+    def _what(self, path: str) -> str:
+        """What would be written to a path."""
+        if not is_written_whole(self._opened, path):
+            parts = what_words(self._opened, path), code_words(self._opened, path)
+            return "\n".join(filter(None, parts))
         # Nothing changes what shares memory while the dialog is there.
         self._whole = self._whole or whole_of(self._opened)
-        words = what_words(self._opened, self._path, self._whole), whole_words(self._whole)
+        words = what_words(self._opened, path, self._whole), whole_words(self._whole)
         return "\n".join(part for part in words if part)
 
     @work(group="look", exclusive=True)
