@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import App
+from textual.filter import Monochrome
 
 from paramtui.core.output_log import OutputLog
 from paramtui.tui.actions import ACTIONS, Keys, bindings, known_keys
@@ -112,6 +113,11 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, EndingMixin, App[None]):
         self.keys = Keys(keymap)
         self._browser: BrowseScreen | None = None
         self._plain: LineFilter | None = None
+        self._colourless: LineFilter | None = None
+        if self.no_color:
+            from paramtui.tui.no_colour import NoColour
+
+            self._colourless = NoColour()
         if ascii_only(self):
             from paramtui.tui.plain_letters import PlainLetters
 
@@ -121,8 +127,11 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, EndingMixin, App[None]):
             self.animation_level = "none"
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's, and one that writes ASCII where the terminal shows no more."""
-        filters = super().get_line_filters()
+        """Textual's but for shades of grey, and one that writes ASCII where the terminal shows no more."""
+        filters = [
+            self._colourless if self._colourless is not None and isinstance(each, Monochrome) else each
+            for each in super().get_line_filters()
+        ]
         return [*filters, self._plain] if self._plain is not None else filters
 
     def get_default_screen(self) -> Screen[None]:

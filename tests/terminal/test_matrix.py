@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,10 @@ def test_rows_are_drawn_with_the_letters_that_there_are(
     found = terminal(str(weights), width=80, height=24, **environment)
     text = found.until(lambda text: "clean" in text and "model" in text)
     assert all(letter in text for letter in letters)
+    if "NO_COLOR" in environment:
+        # 39 and 49 are the terminal's own.
+        codes = {code for run in re.findall(rb"\x1b\[([0-9;]*)m", found.received) for code in run.split(b";")}
+        assert codes <= {b"", b"0", b"1", b"2", b"3", b"4", b"7", b"39", b"49"}
     if letters == "+":
         assert text.isascii() and "\\u" not in text
     found.press("+?")
