@@ -26,6 +26,8 @@ _START: Final = (
 MOST: Final = 16
 # Seconds after which a process without work is let go of.
 IDLE: Final = 10.0
+# Seconds that a process has to stop what it does, before it is ended.
+STUBBORN: Final = 2.0
 # How much they give way to a screen beside them, which wants to be drawn.
 POLITE: Final = 19
 
@@ -128,6 +130,7 @@ class _Process:
             theirs.close()
         self._connection = ours
         self._lock = threading.Lock()
+        self._patience: threading.Timer | None = None
 
     def do(self, work: Work, moved: Callable[[int], None], stopped: Stop) -> Answer | None:
         """What came of a work; None if it was stopped.
@@ -161,9 +164,14 @@ class _Process:
                 if "results" in message:
                     return message, data
         except WireEndedError:
+            if stopped.is_set():
+                return None
             raise self._ended() from None
         finally:
             stopped.deafen(self.stop)
+            if self._patience is not None:
+                self._patience.cancel()
+                self._patience = None
 
     def _ended(self) -> EngineError:
         """What is known of why it is gone."""
@@ -182,7 +190,10 @@ class _Process:
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """Asks it to stop what it does."""
+        """Asks it to stop what it does; ends it where it goes on, in the middle of a long step."""
+        self._patience = threading.Timer(STUBBORN, self._process.kill)
+        self._patience.daemon = True
+        self._patience.start()
         with self._lock, contextlib.suppress(WireEndedError):
             send(self._connection, {"stop": True})
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -175,6 +176,15 @@ def _fill(file: int, position: int, view: memoryview) -> None:
         raise ValuesError(os_error_text(error), where=f"byte {position + at:,}") from None
 
 
+def _watch(connection: socket.socket) -> None:
+    """Ends the process once nobody is at the other end, also in the middle of a long step."""
+    poll = select.poll()
+    # Nothing to wait for but that it is hung up, which is always told.
+    poll.register(connection, 0)
+    poll.poll()
+    os._exit(0)
+
+
 def main(descriptor: int, niceness: int) -> None:
     """Serves one program.
 
@@ -189,6 +199,8 @@ def main(descriptor: int, niceness: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     if niceness:
         os.nice(niceness)
+    connection = socket.socket(fileno=descriptor)
+    threading.Thread(target=_watch, args=(connection,), daemon=True).start()
     with contextlib.suppress(WireEndedError):
-        _Worker(socket.socket(fileno=descriptor)).run()
+        _Worker(connection).run()
     os._exit(0)

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from paramtui.core.edits import edit_from, plain_edit
@@ -248,11 +249,14 @@ def recoverable(head: Head) -> list[Recovery]:
 
 
 def _in_use(path: str) -> bool:
+    """Whether somebody writes a journal, or it is none of ours: a link, a pipe, a device."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return True
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return True
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True

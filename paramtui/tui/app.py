@@ -303,6 +303,14 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, EndingMixin, App[None]):
 
     # Keys
 
+    @property
+    def hears(self) -> bool:
+        """Whether the browser is there, and not in the middle of a change that takes no time."""
+        if self._browser is None or not self._browser.mounted.is_set():
+            return False
+        desk = self._browser.desk
+        return desk is None or not desk.soon_done
+
     async def takes_key(self, event: events.Key | events.Paste) -> bool:
         """Whether a key begins a line on a cell."""
         screen = self.screen if self.screen_stack else None

@@ -24,13 +24,16 @@ else:
 
 # Seconds after which a key is not waited for any more: some widget has kept it.
 PATIENCE: Final = 0.25
+# Seconds until it is looked again at whether a key can be dealt with.
+PAUSE: Final = 0.02
 # A binding is found when a key has gone all the way, and what it does may be a message that goes it again.
 ROUNDS: Final = 2
 
 
 class KeyOrderMixin(_Base):
-    """Needs `takes_key` of the app that it is mixed into."""
+    """Needs `takes_key` and `hears` of the app that it is mixed into."""
 
+    _looks_again: bool = False
     _abroad: events.Key | events.Paste | None = None
 
     def __init__(self) -> None:
@@ -39,6 +42,11 @@ class KeyOrderMixin(_Base):
 
     async def takes_key(self, event: events.Key | events.Paste) -> bool:
         """Whether a key is dealt with at once, before anything else sees it."""
+        raise NotImplementedError
+
+    @property
+    def hears(self) -> bool:
+        """Whether a key can be dealt with now; it waits otherwise, so it must not be for long."""
         raise NotImplementedError
 
     async def on_event(self, event: events.Event) -> None:
@@ -51,6 +59,11 @@ class KeyOrderMixin(_Base):
 
     async def _hand_on(self) -> None:
         while self._keys and self._abroad is None:
+            if not self.hears:
+                if not self._looks_again:
+                    self._looks_again = True
+                    asyncio.get_running_loop().call_later(PAUSE, self.call_later, self._look_again)
+                return
             event = self._keys.popleft()
             if await self.takes_key(event):
                 continue
@@ -60,6 +73,10 @@ class KeyOrderMixin(_Base):
                 self._abroad = event
                 asyncio.get_running_loop().call_later(PATIENCE, self.call_later, self._back, event)
                 self._follow([*target.ancestors_with_self] * ROUNDS, event)
+
+    async def _look_again(self) -> None:
+        self._looks_again = False
+        await self._hand_on()
 
     def _follow(self, ahead: list[DOMNode], event: events.Key | events.Paste) -> None:
         """Goes behind a key through the queues of some widgets; those that are closing take nothing."""

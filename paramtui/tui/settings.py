@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -50,7 +51,10 @@ def load_settings(path: Path | None = None) -> Settings:
     """Reads the file; whatever is wrong with it becomes a sentence in `Settings.problems`."""
     place = path or config_path()
     try:
-        with place.open("rb") as file:
+        # A pipe in its place would be waited for.
+        with open(os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return Settings(problems=(f"{safe_text(str(place))}: is no regular file",))
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return Settings()

@@ -310,6 +310,20 @@ def test_a_journal_in_use_is_not_offered_and_one_of_a_killed_process_is(target: 
     assert recoverable(head) == []
 
 
+def test_what_only_looks_like_a_journal_is_passed_over_and_stays(target: Path, tmp_path: Path) -> None:
+    head = head_of(target)
+    real = Journal(head)
+    real.intent(EDITS[0])
+    real.done("d")
+    real.close(keep=True)
+    os.mkfifo(real.path.replace(".jsonl", "-pipe.jsonl"))
+    os.symlink("/dev/zero", real.path.replace(".jsonl", "-zero.jsonl"))
+    os.symlink(real.path, real.path.replace(".jsonl", "-link.jsonl"))
+    os.mkdir(real.path.replace(".jsonl", "-folder.jsonl"))
+    assert [found.path for found in recoverable(head)] == [real.path]
+    assert len(os.listdir(folder())) == 5
+
+
 def test_a_journal_without_changes_to_offer_is_removed(target: Path) -> None:
     head = head_of(target)
     for noted in ("saved", "failed", "undone"):

@@ -281,3 +281,15 @@ def test_a_process_that_is_gone_before_it_hears_of_its_work_is_said() -> None:
     with pytest.raises(EngineError, match="by SIGKILL"):
         process.do(Work({}, list, lambda *_: None), nothing, Stop())
     process.close()
+
+
+def test_a_process_that_goes_on_when_it_is_to_stop_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paramtui.checkpoints.scan_crew._START", "import time; time.sleep(600)")
+    monkeypatch.setattr("paramtui.checkpoints.scan_crew.STUBBORN", 0.2)
+    crew, stop = Crew(), Stop()
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(RunStoppedError):
+        crew.work([Work({}, list, lambda *_: None)], nothing, stop)
+    # It is not given anything more to do.
+    assert not any(process.alive for process in crew._idle)
+    crew.close()

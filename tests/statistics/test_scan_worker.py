@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -29,6 +31,7 @@ from paramtui.core.statistics import statistics_from
 from paramtui.core.sums import Sums
 from tests.statistics.against_torch import check_against_torch, check_narrow
 from tests.statistics.tensors import narrow, odd_floats
+from tests.support import ROOT
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -289,6 +292,7 @@ def test_it_serves_until_the_program_is_gone_and_leaves_signals_to_it(
         raise Ended(status)
 
     monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(scan_worker, "_watch", lambda _: None)
     ours, theirs = socket.socketpair()
     message, files = work(ones, "count")
     opened = files()
@@ -311,3 +315,34 @@ def test_it_serves_until_the_program_is_gone_and_leaves_signals_to_it(
     assert {number for number, _ in ignored} == {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     assert {how for _, how in ignored} == {signal.SIG_IGN}
     assert nice == ([7] if niceness else [])
+
+
+def test_it_notices_that_the_program_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    ours, theirs = socket.socketpair()
+    ours.close()
+    scan_worker._watch(theirs)
+    assert left == [0]
+    theirs.close()
+
+
+def test_in_the_middle_of_a_long_step_it_ends_with_the_program_too() -> None:
+    endless = (
+        "import sys; from paramtui.checkpoints import scan_worker as worker\n"
+        "def run(self):\n    print('begun', flush=True)\n    while True: pass\n"
+        "worker._Worker.run = run\n"
+        "worker.main(int(sys.argv[1]), 0)"
+    )
+    ours, theirs = socket.socketpair()
+    with subprocess.Popen(
+        [sys.executable, "-c", endless, str(theirs.fileno())],
+        pass_fds=(theirs.fileno(),),
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        theirs.close()
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        ours.close()
+        assert process.wait(30) == 0

@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from paramtui.samples import samples_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.conftest import Save
     from tests.terminal.terminal import Terminal
 
     Start = Callable[..., Terminal]
@@ -236,6 +238,9 @@ def test_a_dropped_line_loses_no_change(terminal: Start, tmp_path: Path, end: si
 
     again = terminal(str(path), width=130, height=40, **state)
     again.until(lambda text: "2 changes" in text and "0.weight[0] = 3" in text)
+    # What is typed at once is no answer to a question that comes by itself.
+    again.press("d")
+    time.sleep(1)
     again.press("\r")
     again.until(lambda text: "2 changes made again" in text)
     again.press("+")
@@ -256,3 +261,17 @@ def test_a_dropped_line_loses_no_change(terminal: Start, tmp_path: Path, end: si
     last.press("+q")
     assert last.end() == 0
     assert "made again" not in last.text
+
+
+def test_a_change_and_a_save_in_one_packet_are_done_one_after_the_other(
+    terminal: Start, save: Save, tmp_path: Path
+) -> None:
+    path = save({"v": torch.zeros(2), "w": torch.zeros(3)})
+    found = terminal(str(path), "--at", "w", width=100, height=30)
+    found.until(lambda text: "clean" in text)
+    found.press(f"e[1] = 42\rs\x15{tmp_path}/copy.pt\r")
+    found.until(lambda text: "saved" in text.splitlines()[0])
+    found.press("q")
+    assert found.end() == 0
+    assert torch.load(tmp_path / "copy.pt")["w"].tolist() == [0, 42, 0]
+    assert torch.load(path)["w"].tolist() == [0, 0, 0]

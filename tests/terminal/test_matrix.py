@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -184,7 +185,7 @@ def test_bytes_that_are_no_text_are_passed_over(terminal: Start, weights: Path) 
     assert b"Traceback" not in found.received
 
 
-@pytest.mark.parametrize("keys", ["?", "i", "s", "O", "C", "/b", ":1", "&w"])
+@pytest.mark.parametrize("keys", ["?", "i", "s", "O", "C", "P", "/b", ":1", "&w"])
 def test_escape_and_the_next_key_in_one_packet_are_two_keys_one_after_the_other(
     terminal: Start, weights: Path, keys: str
 ) -> None:
@@ -196,3 +197,17 @@ def test_escape_and_the_next_key_in_one_packet_are_two_keys_one_after_the_other(
     found.press(f"{keys}\x1bq")
     assert found.end() == 0
     found.assert_restored()
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.25, 0.4, 0.6])
+def test_keys_that_are_pressed_while_it_starts_are_kept_until_there_is_a_tree(
+    terminal: Start, weights: Path, pause: float
+) -> None:
+    found = terminal(str(weights))
+    time.sleep(pause)
+    found.press("+jj")
+    found.until(lambda text: "▾ model" in text and "weight" in text and "float32" in text)
+    found.press("q")
+    assert found.end() == 0
+    found.assert_restored()
+    assert b"error" not in found.received

@@ -16,7 +16,7 @@ from paramtui.errors import EditError, NoRoomError, RunStoppedError
 from paramtui.models.host import ModuleHost
 from paramtui.models.loading import Loaded
 from paramtui.models.module_source import ModuleSource
-from paramtui.tui.screens.ask import AskScreen
+from paramtui.tui.screens.ask import QUIET, AskScreen
 from paramtui.tui.screens.changes import ChangesScreen
 from tests.tui.edited import burst, done, editing, line_notes, said, typed
 from tests.tui.screens import Looker, looking_at, open_file
@@ -364,6 +364,8 @@ async def test_without_room_for_undo_a_person_decides(save: Save, key: str, appl
         await burst(looker, "e", *"[0] = 1", "enter")
         await looker.until(lambda: isinstance(looker.app.screen, AskScreen))
         await looker.until(lambda: "needs 2.0 MB, and 1.0 kB are free" in "\n".join(looker.screen()))
+        # A question that comes by itself is answered once it could be read.
+        await asyncio.sleep(QUIET + 0.1)
         await looker.pilot.press(key)
         if applied:
             await done(looker, 1)

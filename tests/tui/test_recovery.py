@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from paramtui.core.planning import address
 from paramtui.errors import RunStoppedError
 from paramtui.opening import TargetOpener
 from paramtui.tui.app import ParamtuiApp
+from paramtui.tui.screens import ask
 from paramtui.tui.screens.ask import AskScreen
 from tests.tui.edited import burst, done, editing, said
 from tests.tui.screens import WIDE, Looker
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _own_journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(ask, "QUIET", 0)
 
 
 def journals() -> list[str]:
@@ -229,3 +233,25 @@ async def test_what_an_unfinished_save_has_left_is_told_and_removed_after_asking
         assert not left.exists()
         await looker.press("X")
         await looker.until(lambda: "no unfinished save" in said(looker))
+
+
+async def test_keys_that_were_typed_before_a_question_could_be_read_are_no_answer(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save({"w": torch.zeros(9)})
+    await interrupted(path, 2)
+    left = journals()
+    monkeypatch.setattr(ask, "QUIET", 0.5)
+    async with editing(path) as looker:
+        await looker.until(lambda: isinstance(looker.app.screen, AskScreen))
+        begun = time.monotonic()
+        while time.monotonic() - begun < 1.2:
+            # As somebody who types on without looking: never quiet for so long.
+            await looker.pilot.press("d", "enter")
+            await asyncio.sleep(0.05)
+        assert isinstance(looker.app.screen, AskScreen)
+        assert journals() == left
+        await asyncio.sleep(0.6)
+        await looker.pilot.press("d")
+        await looker.until(lambda: not isinstance(looker.app.screen, AskScreen))
+        await looker.until(lambda: journals() != left)

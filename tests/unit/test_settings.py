@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,12 @@ def test_a_file_that_cannot_be_read_is_a_sentence(config: Path) -> None:
     config.mkdir()
     (problem,) = load_settings(config).problems
     assert problem == f"{config}: cannot be read: Is a directory"
+
+
+def test_a_pipe_is_not_waited_for(config: Path) -> None:
+    os.mkfifo(config)
+    (problem,) = load_settings(config).problems
+    assert problem == f"{config}: is no regular file"
 
 
 def test_a_path_that_no_file_has_is_a_sentence() -> None:

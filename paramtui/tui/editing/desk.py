@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # What was asked for while something else ran, as keys do that arrive at once.
 MAX_WAITING: Final = 20
+# Seconds that keys wait for a change; most take far less, and esc must stop the others.
+SOON: Final = 0.4
 # Cells of a name that was saved to, however much else is to be said of it.
 MIN_SAVED_NAME: Final = 12
 
@@ -58,6 +61,7 @@ class EditDesk:
         self.quiet = asyncio.Event()
         self.quiet.set()
         self._working = False
+        self._began = 0.0
         self._waiting: deque[tuple[str, Callable[[], Awaitable[Outcome]]]] = deque()
         self._saver: SaveScreen | None = None
         self._remembered: Any = None
@@ -81,9 +85,14 @@ class EditDesk:
             if len(self._waiting) < MAX_WAITING:
                 self._waiting.append((words, change))
         elif self._screen.ready():
-            self._working = True
+            self._working, self._began = True, time.monotonic()
             self.quiet.clear()
             self._screen.carry_out(words, self._all(change))
+
+    @property
+    def soon_done(self) -> bool:
+        """Whether something was begun just now: what is pressed next can wait for it."""
+        return self._working and time.monotonic() - self._began < SOON
 
     async def _all(self, change: Callable[[], Awaitable[Outcome]]) -> None:
         """Does something, and then what was asked for meanwhile."""

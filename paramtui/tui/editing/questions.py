@@ -43,6 +43,7 @@ def room_question(error: NoRoomError) -> AskScreen:
             Choice(("enter",), "applies without undo: nothing before it can be taken back either", YES),
             Choice(("escape", "n", "q"), "does not apply it", NO),
         ],
+        unasked=True,
     )
 
 
@@ -102,6 +103,7 @@ def recovery_question(recovery: Recovery, head: Head, number: int, count: int) -
             Choice(("d",), "discards them", DISCARD),
             Choice(("escape", "q"), "keeps them for later", KEEP),
         ],
+        unasked=True,
     )
 
 
@@ -125,6 +127,7 @@ def leftovers_question(found: Sequence[tuple[str, int]]) -> AskScreen:
             Choice(("enter", "y"), "removes them" if len(found) > 1 else "removes it", YES),
             Choice(("escape", "n", "q"), "leaves them" if len(found) > 1 else "leaves it", NO),
         ],
+        unasked=True,
     )
 
 

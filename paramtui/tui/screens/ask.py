@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
+
+# Seconds without a key after which one answers what came by itself.
+QUIET = 0.6
 
 
 class Choice(NamedTuple):
@@ -42,6 +47,7 @@ class AskScreen(Dialog[str]):
         title: What it is about.
         words: What a person should know before answering.
         choices: The answers; escape must be a key of one.
+        unasked: It comes by itself, not at a key: what is being typed meanwhile is no answer.
     """
 
     CSS = """
@@ -56,8 +62,11 @@ class AskScreen(Dialog[str]):
         Binding("down", "scroll(1)", "down", show=False),
     ]
 
-    def __init__(self, title: str, words: Sequence[Text], choices: Sequence[Choice]) -> None:
+    def __init__(
+        self, title: str, words: Sequence[Text], choices: Sequence[Choice], *, unasked: bool = False
+    ) -> None:
         super().__init__()
+        self._quiet_since = math.inf if unasked else -math.inf
         self._title = title
         self._words = words
         self._choices = choices
@@ -77,8 +86,22 @@ class AskScreen(Dialog[str]):
                 lines.append(line)
             yield Static(Text("\n").join(lines), id="ask-choices", markup=False)
 
+    def on_mount(self) -> None:
+        """From the first paint on a person can read it."""
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        self._quiet_since = min(self._quiet_since, time.monotonic())
+
     def on_key(self, event: events.Key) -> None:
         """Answers."""
+        now = time.monotonic()
+        if now - self._quiet_since < QUIET:
+            if self._quiet_since < math.inf:
+                self._quiet_since = now
+            event.stop()
+            event.prevent_default()
+            return
         key = "escape" if event.key == "ctrl+g" else event.key
         for choice in self._choices:
             if key in choice.keys:

@@ -68,7 +68,8 @@ class EntryListScreen(Dialog[int | None]):
 
     def on_resize(self) -> None:
         """The list takes the room that is left; what is said below it stays in sight."""
-        self.query_one(OptionList).styles.max_height = max(self.app.size.height * 96 // 100 - AROUND, 3)
+        for listed in self.query(OptionList):
+            listed.styles.max_height = max(self.app.size.height * 96 // 100 - AROUND, 3)
 
     def list_entries(self, entries: Sequence[Entry], usable: Callable[[Entry], bool]) -> list[int]:
         """Shows entries, the cursor on the first one that is usable.
@@ -100,7 +101,8 @@ class EntryListScreen(Dialog[int | None]):
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         detail = Text("\n").join(self._entries[event.option_index].detail)
-        self.query_one("#entries-detail", Static).update(detail)
+        for shown in self.query("#entries-detail").results(Static):
+            shown.update(detail)
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
