@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Files that are open at once, of a checkpoint in thousands.
 MAX_OPEN: Final = 64
 # Bytes of inflated records that are kept.
-MAX_KEPT: Final = 256 << 20
+MAX_KEPT: Final = 64 << 20
 
 
 def find_copies(
@@ -59,6 +59,7 @@ class HeldRuns:
         self._places: dict[int, Place | None] = {}
         self._open: OrderedDict[RandomFile, int] = OrderedDict()
         self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._inflated: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -98,9 +99,18 @@ class HeldRuns:
         return self._places[location]
 
     def _content(self, location: int) -> bytes:
-        """All of a run that lies nowhere as it is: to inflate it for each piece would take too long."""
+        """All of a run that lies nowhere as it is: to inflate it for each piece would take too long.
+
+        Raises:
+            ValuesError: It was let go of for others: the same few records would be inflated again and again.
+        """
         content = self._kept.pop(location, None)
         if content is None:
+            if location in self._inflated:
+                raise ValuesError(
+                    "lies compressed: with the others like it it takes too much memory to compare"
+                )
+            self._inflated.add(location)
             run = self._source.runs[location]
             content = run.read(0, run.nbytes)
             while self._kept and sum(map(len, self._kept.values())) + len(content) > MAX_KEPT:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Numbers that are printed.
 MAX_CELLS = 1_000_000
 # Numbers that JSON output writes of what stores fewer.
-MAX_WRITTEN = 1 << 24
+MAX_WRITTEN = 1 << 20
 # Numbers that JSON output holds in memory at a time.
 PIECE = 1 << 18
 
