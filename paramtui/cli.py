@@ -309,6 +309,14 @@ def _browse(options: argparse.Namespace) -> int:
         options.target, opener, at=options.at, index=options.index, settings=settings, home=_home()
     )
     app.run(mouse=settings.mouse)
+    if app.left_behind:
+        import contextlib
+
+        from paramtui.tui.pages import counted
+
+        words = counted(app.left_behind, "change")
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            sys.stderr.write(f"paramtui: {words} not saved, kept in a journal: open it again to go on\n")
     return app.return_code or 0
 
 

@@ -17,6 +17,7 @@ from paramtui.tui.ending import EndingMixin
 from paramtui.tui.home import Home
 from paramtui.tui.key_order import KeyOrderMixin
 from paramtui.tui.screens.browse import BrowseScreen
+from paramtui.tui.screens.dialog import Question
 from paramtui.tui.settings import Settings
 from paramtui.tui.targets import TargetsMixin
 from paramtui.tui.terminal import ascii_only
@@ -305,11 +306,14 @@ class ParamtuiApp(KeyOrderMixin, TargetsMixin, EndingMixin, App[None]):
 
     @property
     def hears(self) -> bool:
-        """Whether the browser is there, and not in the middle of a change that takes no time."""
+        """Whether there is a browser, and nothing is about to be done: a dialog closed, a change made."""
         if self._browser is None or not self._browser.mounted.is_set():
             return False
+        screen = self.screen if self.screen_stack else None
+        if isinstance(screen, Question) and screen.answered:
+            return False
         desk = self._browser.desk
-        return desk is None or not desk.soon_done
+        return not self.soon_open and (desk is None or not desk.soon_done)
 
     async def takes_key(self, event: events.Key | events.Paste) -> bool:
         """Whether a key begins a line on a cell."""

@@ -23,6 +23,8 @@ class LeavingMixin(_Base):
 
     _held: Differentiable | Editor | None = None
     _asking_to_leave: bool = False
+    # How many changes that were not saved a journal keeps of what was let go of last.
+    left_behind: int = 0
 
     if TYPE_CHECKING:
         _guest: bool
@@ -82,6 +84,9 @@ class LeavingMixin(_Base):
 
     async def let_go(self) -> None:
         """Lets go of the target on screen, if there is one."""
+        desk = self.browser.desk
+        keeps = desk is not None and self._unsaved() and not desk.discard and desk.log.kept
+        self.left_behind = len(desk.editor.history.done) if keeps and desk is not None else 0
         await self.browser.close_desk()
         held, self._held = self._held, None
         if held is not None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Nodes of a listing whose tree is built without leaving the screen's thread.
 SMALL: Final = 6000
+# Seconds that keys wait for a target; most take less, and esc must stop the others.
+SOON: Final = 0.5
 # Seconds between two words about how long a model has been built.
 TICK: Final = 0.5
 
@@ -39,6 +41,7 @@ class TargetsMixin(LeavingMixin):
 
     _watch: OpeningWatch | None = None
     _failed: bool = False
+    _began_opening: float = 0.0
     _target: str = ""
     _stage: str = ""
 
@@ -54,6 +57,11 @@ class TargetsMixin(LeavingMixin):
             gc.freeze()
 
     # Opening
+
+    @property
+    def soon_open(self) -> bool:
+        """Whether a target is being opened since just now: what is pressed can wait for it."""
+        return self._watch is not None and time.monotonic() - self._began_opening < SOON
 
     async def open_target(self, target: str, at: str | None = None) -> None:
         """Opens a target; what is on screen stays until it is there, and is asked about if unsaved.
@@ -87,7 +95,7 @@ class TargetsMixin(LeavingMixin):
 
         self._target = target
         self.output.clear()
-        began = time.monotonic()
+        began = self._began_opening = time.monotonic()
 
         def waited() -> None:
             if self._watch is watch and self._stage:

@@ -13,22 +13,23 @@ class Question(Screen[ScreenResultType]):
     What comes afterwards would meet widgets that are gone.
     """
 
-    _answered = False
+    # Whether it is closed, or about to be.
+    answered = False
 
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
         """Closes it with a result; does nothing where it is closed already."""
-        if self._answered:
+        if self.answered:
             return AwaitComplete()
-        self._answered = True
+        self.answered = True
         return super().dismiss(result)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No key counts any more once it is closed."""
-        return False if self._answered else super().check_action(action, parameters)
+        return False if self.answered else super().check_action(action, parameters)
 
     async def on_event(self, event: events.Event) -> None:
         """Passes over keys and sizes once it is closed."""
-        if not (self._answered and isinstance(event, (events.InputEvent, events.Resize))):
+        if not (self.answered and isinstance(event, (events.InputEvent, events.Resize))):
             await super().on_event(event)
 
 

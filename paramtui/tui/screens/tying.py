@@ -13,11 +13,13 @@ from paramtui.tui.screens.working import WorkMixin
 from paramtui.tui.widgets.tree_pane import TreePane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from paramtui.tui.editing.desk import EditDesk
     from paramtui.tui.opened import Opened
 
+# Seconds that the next key waits for what shares memory to be known.
+SOON = 0.2
 NO_TIES = "no names share memory here"
 NOT_LIVE = "only the parameters of a live model are tied and untied: paramtui file.py, or browse(model)"
 
@@ -94,18 +96,33 @@ class TyingMixin(WorkMixin):
 
     # Listed
 
-    @work(group="groups", exclusive=True)
     async def action_groups(self) -> None:
         """Lists all that shares memory."""
         opened = self.opened
         if opened is None:
             return
+        found = asyncio.ensure_future(asyncio.to_thread(lambda: opened.tie_rows))
+        # Mostly at once, so that the next key is for the list.
+        await asyncio.wait([found], timeout=SOON)
+        if found.done():
+            await self._list_groups(opened)
+        else:
+            self._list_later(opened, found)
+
+    @work(group="groups", exclusive=True)
+    async def _list_later(self, opened: Opened, found: Awaitable[object]) -> None:
+        await found
+        if opened is self.opened and self.is_current:
+            await self._list_groups(opened)
+
+    async def _list_groups(self, opened: Opened) -> None:
         from paramtui.tui.screens.groups import GroupsScreen
 
-        await asyncio.to_thread(lambda: opened.tie_rows)
-        row = await self.app.push_screen_wait(GroupsScreen(opened))
-        if row is not None and opened is self.opened:
-            self._go(opened, row)
+        def there(row: int | None) -> None:
+            if row is not None and opened is self.opened:
+                self._go(opened, row)
+
+        await self.app.push_screen(GroupsScreen(opened), there)
 
     # Changed
 
