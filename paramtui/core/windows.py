@@ -10,6 +10,7 @@ import numpy as np
 from paramtui.core.decoding import decode, unpack
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
 from paramtui.core.geometry import Extra, Geometry, Quantizer, contiguous_stride
+from paramtui.core.readable import readable
 from paramtui.core.source import Window
 from paramtui.core.sparse import sparse_window
 from paramtui.errors import ValuesError
@@ -33,6 +34,7 @@ MAX_GAP = 4096
 MAX_READ = 4 << 20
 
 
+@readable()
 def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
     """The cells of a tensor at the crossings of `picks`, one sequence of indices per dimension.
 
