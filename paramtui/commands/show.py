@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Numbers that are printed.
 MAX_CELLS = 1_000_000
 # Numbers that JSON output writes of what stores fewer.
-MAX_WRITTEN = 1 << 24
+MAX_WRITTEN = 1 << 21
 # Numbers that JSON output holds in memory at a time.
 PIECE = 1 << 18
 
@@ -191,20 +191,30 @@ def _values_json(listing: Listing, read: Read, tensor: int, selection: Selection
     _refuse_endless(listing, tensor, picks)
     kept = set(selection.kept)
 
+    def block(dim: int, chosen: list[Sequence[int]]) -> str:
+        window = read(tensor, chosen)
+        values = window.values
+        if values is None:
+            raise ValuesError("the tensor is ragged")
+        tail = values.shape[len(picks) :]
+        shape = [len(chosen[at]) for at in range(dim, len(picks)) if at in kept]
+        return _nested(values.reshape([*shape, *tail]).tolist(), values.dtype.kind)
+
     def walk(dim: int, chosen: list[Sequence[int]]) -> Iterator[str]:
-        count = 1
-        for pick in picks[dim:]:
-            count *= len(pick)
-        if count <= PIECE or dim == len(picks):
-            window = read(tensor, [*chosen, *picks[dim:]])
-            values = window.values
-            if values is None:
-                raise ValuesError("the tensor is ragged")
-            tail = values.shape[len(picks) :]
-            shape = [len(picks[at]) for at in range(dim, len(picks)) if at in kept]
-            yield _nested(values.reshape([*shape, *tail]).tolist(), values.dtype.kind)
+        inner = prod(map(len, picks[dim + 1 :]))
+        if dim == len(picks) or inner * len(picks[dim]) <= PIECE:
+            yield block(dim, [*chosen, *picks[dim:]])
             return
         separator = "[" if dim in kept else ""
+        if inner <= PIECE:
+            # As many entries at once as make a piece; one by one they would take a read each.
+            rows = PIECE // inner
+            for first in range(0, len(picks[dim]), rows):
+                some = block(dim, [*chosen, picks[dim][first : first + rows], *picks[dim + 1 :]])
+                yield separator + some[1:-1]
+                separator = ", "
+            yield "]"
+            return
         for place in picks[dim]:
             yield separator
             yield from walk(dim + 1, [*chosen, range(place, place + 1)])

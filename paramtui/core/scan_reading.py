@@ -13,7 +13,7 @@ from paramtui.core.dtypes import DTYPES, ITEMSIZE
 from paramtui.core.flat_cells import flat_bytes
 from paramtui.core.raw_cells import raw_pieces, split_picks
 from paramtui.core.runs import filling
-from paramtui.core.sparse import coordinates
+from paramtui.core.sparse import add_up, coordinates
 from paramtui.core.tally import Tally
 from paramtui.core.windows import read_window, whole_part
 from paramtui.errors import ValuesError
@@ -196,7 +196,7 @@ def sparse_numbers(
         return kept, summed
     # Repeated coordinates of an uncoalesced tensor add up.
     summed = np.zeros((len(kept), *values.shape[1:]), values.dtype)
-    (np.logical_or if values.dtype == np.bool_ else np.add).at(summed, back, values)
+    add_up(summed, (back,), values)
     return kept, summed
 
 

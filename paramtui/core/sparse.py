@@ -64,11 +64,14 @@ def sparse_window(
     for axis, pick in enumerate(picks[sparse_dims:], start=1):
         chosen = np.take(chosen, np.asarray(pick, dtype=np.int64), axis=axis)
     at = tuple(place[keep] for place in places)
-    if out.dtype == np.bool_:
-        np.logical_or.at(out, at, chosen)
-    else:
-        np.add.at(out, at, chosen)  # repeated coordinates of an uncoalesced tensor add up
+    add_up(out, at, chosen)
     return out
+
+
+def add_up(out: npt.NDArray[Any], at: tuple[npt.NDArray[np.int64], ...], values: npt.NDArray[Any]) -> None:
+    """Adds values at places, of which some are named again: those of an uncoalesced tensor add up."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        (np.logical_or if out.dtype == np.bool_ else np.add).at(out, at, values)
 
 
 def coordinates(

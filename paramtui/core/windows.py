@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.
 MAX_CELLS = 1 << 24
+# Cells of a part, unless that many are stored: all of a part are held at once, each several times.
+MAX_PART = 1 << 20
 # NumPy's arrays have at most 64, or 32 before its version 2; bytes of an element, and pairs, are one more.
 MAX_DIMS = 62 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 30
 # NumPy has no arrays of zero elements whose other sizes multiply to more than its largest integer.
@@ -72,7 +74,14 @@ def _check_dims(count: int) -> None:
 
 
 def whole_part(runs: ByteRuns, geometry: Geometry) -> npt.NDArray[Any]:
-    """All elements of a component tensor."""
+    """All elements of a component tensor.
+
+    Raises:
+        ValuesError: They cannot be read, or are many more than there are bytes for.
+    """
+    count = prod(geometry.shape)
+    if count > MAX_PART and count * DTYPES[geometry.dtype].bits > 8 * runs.nbytes(geometry.location):
+        raise ValuesError(f"a part of it claims {count:,} elements, far more than the file holds")
     return read_cells(runs, geometry, [range(size) for size in geometry.shape])
 
 
@@ -171,12 +180,14 @@ def _dequantize(
     """``(stored - zero_point) * scale`` in float32, as ``Tensor.dequantize`` computes it."""
 
     def factors(found: Geometry | tuple[float, ...]) -> npt.NDArray[Any]:
-        numbers = whole_part(runs, found) if isinstance(found, Geometry) else np.asarray(found, np.float64)
         if quantizer.axis is None:
-            return numbers.reshape(())
+            return np.asarray(found, np.float64).reshape(())
         shape = [1] * len(picks)
         shape[quantizer.axis] = -1
-        return numbers[np.asarray(picks[quantizer.axis], dtype=np.int64)].reshape(shape)
+        pick = picks[quantizer.axis]
+        if isinstance(found, Geometry):
+            return read_cells(runs, found, [pick]).reshape(shape)
+        return np.asarray(found, np.float64)[np.asarray(pick, dtype=np.int64)].reshape(shape)
 
     scale = factors(quantizer.scales)
     zero = factors(quantizer.zero_points)
