@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from paramtui.checkpoints.scan_crew import Work
 from paramtui.core.countable import SMALL, picture_refusal
+from paramtui.core.readable import readable
 from paramtui.core.scan_work import OVERVIEW
 from paramtui.errors import RunStoppedError, ValuesError
 
@@ -56,9 +57,10 @@ def overview(
             if stop.is_set():
                 raise RunStoppedError("stopped")
 
-        whole = overview_tally(listing, tensor, *room)
-        draw(listing, runs, tensor, whole, step)
-        return whole.finished()
+        with readable():
+            whole = overview_tally(listing, tensor, *room)
+            draw(listing, runs, tensor, whole, step)
+            return whole.finished()
     parts = _Parts()
     crew.work(
         (

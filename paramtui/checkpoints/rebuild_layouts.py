@@ -6,10 +6,10 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, Pairs, Record
-from paramtui.checkpoints.tensor_spec import MalformedError, TensorSpec, sizes
+from paramtui.checkpoints.tensor_spec import MalformedError, TensorSpec, counted, sizes
 from paramtui.core.dtypes import DTYPES
 from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, Geometry, Quantizer, Shape, row_major
-from paramtui.core.warned import of_part
+from paramtui.core.warned import Warned, of_part
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from paramtui.checkpoints.rebuild import Rebuilder
 
 MAX_NESTED_PARTS: Final = 100_000
+MISFIT: Final = Warned("its indices and values do not fit its size", "malformed-tensor")
 
 
 def quantized(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
@@ -101,16 +102,12 @@ def sparse(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     layout, data = _layout(args[0]), args[1]
     if layout == "sparse_coo" and len(data) >= 3:
         shape = sizes(data[2], "size")
+        counted(shape)
         spec, parts = _composite(rebuilder, layout, {"indices": data[0], "values": data[1]}, shape, "values")
         _check_integers(parts, "indices")
-        indices, values = parts["indices"].geometry, parts["values"].geometry
-        if (
-            len(indices.shape) != 2
-            or not values.shape
-            or indices.shape[1] != values.shape[0]
-            or indices.shape[0] + len(values.shape) - 1 != len(shape)
-        ):
-            raise MalformedError("its indices and values do not fit its size")
+        indices, values = parts["indices"].geometry.shape, parts["values"].geometry.shape
+        if len(indices) != 2 or values != (indices[1], *shape[indices[0] :]) or indices[0] > len(shape):
+            spec.odd().problem = MISFIT
         return spec
     names = {
         "sparse_csr": ("crow_indices", "col_indices"),
@@ -121,21 +118,39 @@ def sparse(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:
     if names is None or len(data) < 4:
         raise MalformedError(f"the sparse layout {layout} is unknown")
     shape = sizes(data[3], "size")
+    counted(shape)
     spec, parts = _composite(
         rebuilder, layout, {names[0]: data[0], names[1]: data[1], "values": data[2]}, shape, "values"
     )
     _check_integers(parts, *names)
-    batch = len(parts[names[0]].geometry.shape) - 1
-    values = parts["values"].geometry
-    if (
-        batch < 0
-        or len(parts[names[1]].geometry.shape) != batch + 1
-        or len(shape) < batch + 2
-        or values.shape[: batch + 1] != parts[names[1]].geometry.shape
-        or (layout in ("sparse_bsr", "sparse_bsc") and len(values.shape) < batch + 3)
-    ):
-        raise MalformedError("its indices and values do not fit its size")
+    if not _compressed_fits(layout, shape, *(parts[name].geometry.shape for name in (*names, "values"))):
+        spec.odd().problem = MISFIT
     return spec
+
+
+def _compressed_fits(
+    layout: str,
+    shape: tuple[int, ...],
+    compressed: tuple[int, ...],
+    plain: tuple[int, ...],
+    values: tuple[int, ...],
+) -> bool:
+    """Whether the parts of a compressed layout are those of a tensor of some size."""
+    batch = len(compressed) - 1
+    blocked = layout in ("sparse_bsr", "sparse_bsc")
+    if batch < 0 or len(shape) < batch + 2 or len(values) < batch + (3 if blocked else 1):
+        return False
+    block = values[batch + 1 : batch + 3] if blocked else (1, 1)
+    matrix = shape[batch : batch + 2]
+    if 0 in block or any(size % side for size, side in zip(matrix, block, strict=True)):
+        return False
+    slow = 0 if layout in ("sparse_csr", "sparse_bsr") else 1
+    dense = shape[batch + 2 :]
+    return (
+        compressed == (*shape[:batch], matrix[slow] // block[slow] + 1)
+        and plain[:-1] == shape[:batch]
+        and values == (*plain, *(block if blocked else ()), *dense)
+    )
 
 
 def nested(rebuilder: Rebuilder, args: Sequence[object]) -> TensorSpec:

@@ -16,6 +16,7 @@ from paramtui.core.countable import refusal, span_nbytes
 from paramtui.core.finer import bounds_of, finer
 from paramtui.core.levels import levels_bytes
 from paramtui.core.ranks import RankCounts
+from paramtui.core.readable import readable
 from paramtui.core.scan_reading import feed, tally_of
 from paramtui.core.scan_work import COUNT, OVERVIEW, RANKS, Segment, SegmentRuns, listing_of
 from paramtui.core.statistics import plain_statistics
@@ -68,17 +69,12 @@ class _Worker:
         try:
             for plain in message["tensors"]:
                 try:
-                    listing = listing_of(plain)
-                    result, extra = self._one(message, listing, runs)
-                    _check_stamps(files, message["stamps"])
+                    with readable():
+                        listing = listing_of(plain)
+                        result, extra = self._one(message, listing, runs)
+                        _check_stamps(files, message["stamps"])
                 except ValuesError as error:
                     result, extra = {"problem": str(error)}, b""
-                except MemoryError:
-                    result, extra = {"problem": "there is not enough memory to count this"}, b""
-                except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-                    # A file can say of a tensor what no tensor is: the others are counted all the same.
-                    problem = f"cannot be counted: {type(error).__name__}: {str(error)[:200]}"
-                    result, extra = {"problem": problem}, b""
                 results.append({"id": plain["id"], **result, "nbytes": len(extra)})
                 data.append(extra)
         except _StoppedError:

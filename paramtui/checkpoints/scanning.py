@@ -10,6 +10,7 @@ from paramtui.checkpoints.scan_messages import message_of
 from paramtui.checkpoints.scan_sums import RankTables, Told
 from paramtui.core.claims import beyond, words
 from paramtui.core.countable import SMALL, alike, is_plain, refusal, span_nbytes
+from paramtui.core.readable import readable
 from paramtui.core.scan_work import COUNT, RANKS
 from paramtui.core.statistics import Measured, Statistics, statistics_from
 from paramtui.errors import ParamtuiError, RunStoppedError, ValuesError
@@ -80,16 +81,16 @@ class Scanner:
         if sample or self._listing.numel(tensor) <= SMALL:
             from paramtui.core.scan_reading import feed, feed_sample, tally_of
 
-            tally = tally_of(self._listing, tensor)
-            if sample:
-                return tally.measured(numel=feed_sample(self._listing, runs, tensor, tally, sample))
-
             def step(_: int) -> None:
                 if stop.is_set():
                     raise RunStoppedError("stopped")
 
-            feed(self._listing, runs, tensor, tally, step)
-            return tally.measured()
+            with readable():
+                tally = tally_of(self._listing, tensor)
+                if sample:
+                    return tally.measured(numel=feed_sample(self._listing, runs, tensor, tally, sample))
+                feed(self._listing, runs, tensor, tally, step)
+                return tally.measured()
         found: list[Measured | ValuesError | Statistics] = []
         total = self._listing.nbytes[tensor]
         told = Told(progress, total)

@@ -109,7 +109,9 @@ def show_text(
     ragged = None in listing.shape[tensor]
     try:
         selection = _select(listing, tensor, index)
-        picks = selection.picks if ragged else summary_picks(selection.picks)
+        # Of many components the first and the last are shown, as rows are.
+        picks = summary_picks(selection.picks[:1] if ragged else selection.picks)
+        picks = (*picks, *selection.picks[1:]) if ragged else picks
         cells = prod(map(len, picks))
         if cells > MAX_CELLS:
             words = f"even the corners of its {len(picks)} dimensions are more than {MAX_CELLS:,} numbers"
@@ -125,7 +127,11 @@ def show_text(
     yield f"{safe_text(listing.names[tensor]) or '(tensor)'}{shown_index}  {facts}\n"
     dtype = listing.dtype[tensor]
     if window.values is None:
+        before = picks[0][0] if picks[0] else 0
         for place, part in zip(picks[0], window.parts, strict=True):
+            if place - before > 1 and len(picks[0]) < len(selection.picks[0]):
+                yield "...\n"
+            before = place
             edges = summary_picks([range(size) for size in part.shape])
             yield f"[{place}]\n{tensor_text(_crossings(part, edges), part.shape, dtype)}\n"
         return
@@ -185,26 +191,39 @@ def _values_json(listing: Listing, read: Read, tensor: int, selection: Selection
     """The nested lists in pieces, so that a large tensor is never held whole."""
     picks = selection.picks
     if None in listing.shape[tensor]:
-        window = read(tensor, picks)
-        yield "[" + ", ".join(_nested(part.tolist(), part.dtype.kind) for part in window.parts) + "]"
+        separator = "["
+        for part in read(tensor, picks).parts:
+            yield separator + _nested(part.tolist(), part.dtype.kind)
+            separator = ", "
+        yield "]" if separator == ", " else "[]"
         return
     _refuse_endless(listing, tensor, picks)
     kept = set(selection.kept)
 
+    def block(dim: int, chosen: list[Sequence[int]]) -> str:
+        window = read(tensor, chosen)
+        values = window.values
+        if values is None:
+            raise ValuesError("the tensor is ragged")
+        tail = values.shape[len(picks) :]
+        shape = [len(chosen[at]) for at in range(dim, len(picks)) if at in kept]
+        return _nested(values.reshape([*shape, *tail]).tolist(), values.dtype.kind)
+
     def walk(dim: int, chosen: list[Sequence[int]]) -> Iterator[str]:
-        count = 1
-        for pick in picks[dim:]:
-            count *= len(pick)
-        if count <= PIECE or dim == len(picks):
-            window = read(tensor, [*chosen, *picks[dim:]])
-            values = window.values
-            if values is None:
-                raise ValuesError("the tensor is ragged")
-            tail = values.shape[len(picks) :]
-            shape = [len(picks[at]) for at in range(dim, len(picks)) if at in kept]
-            yield _nested(values.reshape([*shape, *tail]).tolist(), values.dtype.kind)
+        inner = prod(map(len, picks[dim + 1 :]))
+        if dim == len(picks) or inner * len(picks[dim]) <= PIECE:
+            yield block(dim, [*chosen, *picks[dim:]])
             return
         separator = "[" if dim in kept else ""
+        if inner <= PIECE:
+            # As many entries at once as make a piece; one by one they would take a read each.
+            rows = PIECE // inner
+            for first in range(0, len(picks[dim]), rows):
+                some = block(dim, [*chosen, picks[dim][first : first + rows], *picks[dim + 1 :]])
+                yield separator + some[1:-1]
+                separator = ", "
+            yield "]"
+            return
         for place in picks[dim]:
             yield separator
             yield from walk(dim + 1, [*chosen, range(place, place + 1)])

@@ -19,6 +19,9 @@ SMALL: Final = 1 << 16
 # Scales of a quantised tensor that are compared one by one.
 FEW: Final = 16
 RAGGED: Final = ("nested", "jagged")
+# Components of a ragged tensor that are never too many, and bytes of the file that each of more has.
+MIN_ROWS: Final = 1 << 16
+ROW: Final = 8
 
 
 def refusal(listing: Listing, tensor: int) -> str:

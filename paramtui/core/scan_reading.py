@@ -11,11 +11,12 @@ from paramtui.core.countable import RAGGED, SMALL, in_order, is_plain, refusal, 
 from paramtui.core.decoding import decode
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
 from paramtui.core.flat_cells import flat_bytes
+from paramtui.core.ragged import components
 from paramtui.core.raw_cells import raw_pieces, split_picks
 from paramtui.core.runs import filling
-from paramtui.core.sparse import coordinates
+from paramtui.core.sparse import add_up, coordinates
 from paramtui.core.tally import Tally
-from paramtui.core.windows import read_window, whole_part
+from paramtui.core.windows import read_cells, read_window, whole_part
 from paramtui.errors import ValuesError
 
 if TYPE_CHECKING:
@@ -133,13 +134,11 @@ def _feed_span(
 def _feed_ragged(
     listing: Listing, runs: ByteRuns, tensor: int, into: Adds, step: Callable[[int], None]
 ) -> None:
-    sizes = listing.shape[tensor]
-    count = sizes[0] or 0
-    for first in range(0, count, ROWS):
-        rows = range(first, min(first + ROWS, count))
-        for found in read_window(listing, runs, tensor, (rows, *[range(0)] * (len(sizes) - 1))).parts:
-            into.add(found)
-            step(found.nbytes)
+    places = components(runs, listing.extras[tensor], range(listing.shape[tensor][0] or 0))
+    for at in range(0, len(places), ROWS):
+        found = [read_cells(runs, *place).reshape(-1) for place in places[at : at + ROWS]]
+        into.add(np.concatenate(found))
+        step(sum(each.nbytes for each in found))
 
 
 def _feed_sparse(
@@ -196,7 +195,7 @@ def sparse_numbers(
         return kept, summed
     # Repeated coordinates of an uncoalesced tensor add up.
     summed = np.zeros((len(kept), *values.shape[1:]), values.dtype)
-    (np.logical_or if values.dtype == np.bool_ else np.add).at(summed, back, values)
+    add_up(summed, (back,), values)
     return kept, summed
 
 

@@ -64,43 +64,60 @@ def sparse_window(
     for axis, pick in enumerate(picks[sparse_dims:], start=1):
         chosen = np.take(chosen, np.asarray(pick, dtype=np.int64), axis=axis)
     at = tuple(place[keep] for place in places)
-    if out.dtype == np.bool_:
-        np.logical_or.at(out, at, chosen)
-    else:
-        np.add.at(out, at, chosen)  # repeated coordinates of an uncoalesced tensor add up
+    add_up(out, at, chosen)
     return out
+
+
+def add_up(out: npt.NDArray[Any], at: tuple[npt.NDArray[np.int64], ...], values: npt.NDArray[Any]) -> None:
+    """Adds values at places, of which some are named again: those of an uncoalesced tensor add up."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        (np.logical_or if out.dtype == np.bool_ else np.add).at(out, at, values)
 
 
 def coordinates(
     layout: str, parts: dict[str, npt.NDArray[Any]]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    """Coordinates [dims, stored] and values [stored, ...] of a compressed layout."""
+    """Coordinates [dims, stored] and values [stored, ...] of a compressed layout.
+
+    Raises:
+        ValuesError: Its compressed indices are none.
+    """
     by_row = layout in ("sparse_csr", "sparse_bsr")
+    name = "crow_indices" if by_row else "ccol_indices"
+    compressed = parts[name].astype(np.int64)
+    plain, values = parts["col_indices" if by_row else "row_indices"], parts["values"]
+    stored = plain.shape[-1]
+    _check_compressed(compressed, stored, name)
+    batch_dims = compressed.ndim - 1
     blocked = layout in ("sparse_bsr", "sparse_bsc")
-    compressed = parts["crow_indices" if by_row else "ccol_indices"]
-    plain = parts["col_indices" if by_row else "row_indices"]
-    values = parts["values"]
-    batch_shape = compressed.shape[:-1]
-    batch_dims = len(batch_shape)
-    coordinates: list[npt.NDArray[np.int64]] = []
-    pieces: list[npt.NDArray[Any]] = []
-    for batch in np.ndindex(*batch_shape):
-        counts = np.diff(compressed[batch])
-        if (counts < 0).any() or counts.sum() != plain.shape[-1]:
-            raise ValuesError("its compressed indices do not add up to what is stored")
-        slow = np.repeat(np.arange(len(counts)), counts)
-        fast = plain[batch].astype(np.int64)
-        rows, columns = (slow, fast) if by_row else (fast, slow)
-        piece = values[batch]
-        if blocked:
-            height, width = piece.shape[1:3]
-            rows = (rows[:, None, None] * height + np.arange(height)[None, :, None]).repeat(width, 2)
-            columns = (columns[:, None, None] * width + np.arange(width)[None, None, :]).repeat(height, 1)
-            rows, columns = rows.reshape(-1), columns.reshape(-1)
-            piece = piece.reshape(-1, *piece.shape[3:])
-        lead = [np.full(len(rows), place, np.int64) for place in batch]
-        coordinates.append(np.stack([*lead, rows, columns]))
-        pieces.append(piece)
-    if not pieces:
-        return np.zeros((batch_dims + 2, 0), np.int64), np.zeros((0,), values.dtype)
-    return np.concatenate(coordinates, axis=1), np.concatenate(pieces, axis=0)
+    height, width = values.shape[batch_dims + 1 : batch_dims + 3] if blocked else (1, 1)
+    dense = values.shape[batch_dims + (3 if blocked else 1) :]
+    if not plain.size:
+        return np.zeros((batch_dims + 2, 0), np.int64), np.zeros((0, *dense), values.dtype)
+    counts = np.diff(compressed).reshape(-1)
+    rows = compressed.shape[-1] - 1
+    slow = np.repeat(np.arange(len(counts)) % rows, counts)
+    fast = plain.astype(np.int64).reshape(-1)
+    batches = np.indices(plain.shape).reshape(plain.ndim, -1)[:-1]
+    pair = np.stack([slow, fast] if by_row else [fast, slow])
+    if blocked:
+        inner = np.indices((height, width)).reshape(2, 1, -1)
+        sides = np.array([height, width]).reshape(2, 1, 1)
+        pair = (pair[:, :, None] * sides + inner).reshape(2, -1)
+        batches = batches.repeat(height * width, axis=1)
+    return np.concatenate([batches, pair]), values.reshape(-1, *dense)
+
+
+def _check_compressed(compressed: npt.NDArray[np.int64], stored: int, name: str) -> None:
+    """Refuses compressed indices [..., rows + 1] that do not divide `stored` elements among the rows.
+
+    Their range comes first: of numbers of any size even the differences are not what they seem.
+    """
+    if ((compressed < 0) | (compressed > stored)).any():
+        raise ValuesError(f"its {name} are not all between 0 and {stored:,}, the number of what is stored")
+    if (compressed[..., 0] != 0).any():
+        raise ValuesError(f"its {name} do not begin with 0")
+    if (compressed[..., -1] != stored).any():
+        raise ValuesError(f"its {name} do not end with {stored:,}, the number of what is stored")
+    if (np.diff(compressed) < 0).any():
+        raise ValuesError(f"its {name} decrease")

@@ -9,7 +9,8 @@ import numpy as np
 
 from paramtui.core.decoding import decode, unpack
 from paramtui.core.dtypes import DTYPES, ITEMSIZE
-from paramtui.core.geometry import Extra, Geometry, Quantizer, contiguous_stride
+from paramtui.core.geometry import Geometry, Quantizer, contiguous_stride
+from paramtui.core.readable import readable
 from paramtui.core.source import Window
 from paramtui.core.sparse import sparse_window
 from paramtui.errors import ValuesError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Cells of one window, unless that many are truly stored: a stride of 0 can claim petabytes.
 MAX_CELLS = 1 << 24
+# Cells of a part, unless that many are stored: all of a part are held at once, each several times.
+MAX_PART = 1 << 20
 # NumPy's arrays have at most 64, or 32 before its version 2; bytes of an element, and pairs, are one more.
 MAX_DIMS = 62 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 30
 # NumPy has no arrays of zero elements whose other sizes multiply to more than its largest integer.
@@ -33,6 +36,7 @@ MAX_GAP = 4096
 MAX_READ = 4 << 20
 
 
+@readable()
 def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[Sequence[int]]) -> Window:
     """The cells of a tensor at the crossings of `picks`, one sequence of indices per dimension.
 
@@ -47,7 +51,11 @@ def read_window(listing: Listing, runs: ByteRuns, tensor: int, picks: Sequence[S
         raise ValuesError(f"{len(chosen)} picks for {len(listing.shape[tensor])} dimensions")
     _check_dims(len(chosen))
     if extra is not None and extra.layout in ("nested", "jagged"):
-        return Window(tensor, chosen, None, _ragged(runs, extra, chosen))
+        # It reads with what stands here.
+        from paramtui.core.ragged import components
+
+        found = components(runs, extra, chosen[0])
+        return Window(tensor, chosen, None, [read_cells(runs, *each) for each in found])
     if extra is not None and extra.layout is not None:
         dense = sparse_window(extra, listing.shape[tensor], chosen, lambda part: whole_part(runs, part))
         return Window(tensor, chosen, dense)
@@ -70,8 +78,19 @@ def _check_dims(count: int) -> None:
 
 
 def whole_part(runs: ByteRuns, geometry: Geometry) -> npt.NDArray[Any]:
-    """All elements of a component tensor."""
+    """All elements of a component tensor.
+
+    Raises:
+        ValuesError: They cannot be read, or are many more than there are bytes for.
+    """
+    refuse_claims(runs, geometry, prod(geometry.shape))
     return read_cells(runs, geometry, [range(size) for size in geometry.shape])
+
+
+def refuse_claims(runs: ByteRuns, geometry: Geometry, count: int) -> None:
+    """Refuses so many elements of a component tensor where there are neither few nor bytes for them."""
+    if count > MAX_PART and count * DTYPES[geometry.dtype].bits > 8 * runs.nbytes(geometry.location):
+        raise ValuesError(f"a part of it claims {count:,} elements, far more than the file holds")
 
 
 def read_cells(runs: ByteRuns, geometry: Geometry, picks: Sequence[Sequence[int]]) -> npt.NDArray[Any]:
@@ -169,12 +188,14 @@ def _dequantize(
     """``(stored - zero_point) * scale`` in float32, as ``Tensor.dequantize`` computes it."""
 
     def factors(found: Geometry | tuple[float, ...]) -> npt.NDArray[Any]:
-        numbers = whole_part(runs, found) if isinstance(found, Geometry) else np.asarray(found, np.float64)
         if quantizer.axis is None:
-            return numbers.reshape(())
+            return np.asarray(found, np.float64).reshape(())
         shape = [1] * len(picks)
         shape[quantizer.axis] = -1
-        return numbers[np.asarray(picks[quantizer.axis], dtype=np.int64)].reshape(shape)
+        pick = picks[quantizer.axis]
+        if isinstance(found, Geometry):
+            return read_cells(runs, found, [pick]).reshape(shape)
+        return np.asarray(found, np.float64)[np.asarray(pick, dtype=np.int64)].reshape(shape)
 
     scale = factors(quantizer.scales)
     zero = factors(quantizer.zero_points)
@@ -187,38 +208,3 @@ def _dequantize(
         shifted: npt.NDArray[Any] = stored.astype(np.float32) - zero.astype(np.float32)
         scaled: npt.NDArray[Any] = shifted * scale
         return scaled.astype(np.float32)
-
-
-def _ragged(runs: ByteRuns, extra: Extra, picks: Sequence[Sequence[int]]) -> list[npt.NDArray[Any]]:
-    """Components of a nested tensor, the chosen ones of the first dimension."""
-    parts = extra.parts
-    out: list[npt.NDArray[Any]] = []
-    if extra.layout == "nested":
-        buffer = parts["buffer"]
-        shapes = whole_part(runs, parts["sizes"]).tolist()
-        strides = whole_part(runs, parts["strides"]).tolist()
-        offsets = whole_part(runs, parts["storage_offsets"]).tolist()
-        size = ITEMSIZE[buffer.dtype]
-        for row in picks[0]:
-            shape, stride = shapes[row], strides[row]
-            last = offsets[row] + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
-            if min(*shape, *stride, offsets[row], 0) < 0 or (0 not in shape and last >= prod(buffer.shape)):
-                raise ValuesError(f"component {row} reaches past the buffer")
-            geometry = buffer._replace(
-                begin=buffer.begin + offsets[row] * size, shape=tuple(shape), stride=tuple(stride)
-            )
-            out.append(whole_part(runs, geometry))
-        return out
-    values = parts["values"]
-    dim = extra.options["ragged"] - 1
-    offsets = whole_part(runs, parts["offsets"]).tolist()
-    lengths = whole_part(runs, parts["lengths"]).tolist() if "lengths" in parts else None
-    for row in picks[0]:
-        first = offsets[row]
-        last = first + lengths[row] if lengths else offsets[row + 1]
-        if not 0 <= first <= last <= values.shape[dim]:
-            raise ValuesError(f"component {row} reaches past the values")
-        spans = [range(size) for size in values.shape]
-        spans[dim] = range(first, last)
-        out.append(read_cells(runs, values, spans))
-    return out

@@ -11,8 +11,9 @@ from torch.nn.parameter import is_lazy
 
 from paramtui.core.dtypes import DTYPES
 from paramtui.core.geometry import Extra, Geometry
+from paramtui.core.readable import readable as core_readable
 from paramtui.core.source import Window
-from paramtui.errors import ParamtuiError, ValuesError
+from paramtui.errors import ValuesError
 from paramtui.models.tensor_listing import NO_NUMBERS, NO_SHAPE, SPARSE_PARTS, dtype_name
 
 if TYPE_CHECKING:
@@ -40,18 +41,9 @@ def readable() -> Iterator[None]:
     Raises:
         ValuesError: They cannot be read; the message says why.
     """
-    try:
-        with torch.no_grad():
-            yield
-    except ParamtuiError:
-        raise
-    except MemoryError:
-        raise ValuesError("there is not enough memory to read this") from None
-    except Exception as error:  # noqa: BLE001  a subclass can refuse anything
-        words = str(error).strip().splitlines()
-        raise ValuesError(
-            f"its numbers cannot be read: {type(error).__name__}" + (f": {words[0][:200]}" if words else "")
-        ) from None
+    # A subclass can refuse anything.
+    with core_readable((Exception,)), torch.no_grad():
+        yield
 
 
 def _window(tensor_id: int, tensor: torch.Tensor, picks: tuple[Sequence[int], ...]) -> Window:

@@ -197,21 +197,13 @@ MALFORMED = {
         call(UTILS, "_rebuild_sparse_tensor", integer(4), tuple_of(longs(1, 2), floats(2), of(4))),
         "the sparse layout unknown is unknown",
     ),
-    "indices for more dimensions": (
-        sparse("sparse_coo", longs(2, 2), floats(2), of(4)),
-        "its indices and values do not fit its size",
+    "coordinates beyond 64 bits": (
+        sparse("sparse_coo", longs(2, 2), floats(2), of(1 << 32, 1 << 33)),
+        "its sizes are larger than PyTorch can count",
     ),
-    "indices for fewer values": (
-        sparse("sparse_coo", longs(1, 1), floats(2), of(4)),
-        "its indices and values do not fit its size",
-    ),
-    "more columns than values": (
-        sparse("sparse_csr", longs(3), longs(2), floats(1), of(2, 2)),
-        "its indices and values do not fit its size",
-    ),
-    "blocks without rows": (
-        sparse("sparse_bsr", longs(3), longs(2), floats(2), of(2, 2)),
-        "its indices and values do not fit its size",
+    "rows and columns beyond 64 bits": (
+        sparse("sparse_csr", longs(2), longs(2), floats(2), of(1, (1 << 63) - 1, 2)),
+        "its sizes are larger than PyTorch can count",
     ),
     "a nested tensor of its buffer alone": (
         call(UTILS, "_rebuild_nested_tensor", floats(4)),
@@ -318,7 +310,33 @@ def test_a_call_that_is_seldom_written_makes_what_torch_makes(tmp_path: Path, wh
     assert found.tolist() == expected.tolist()
 
 
+def misfit(layout: str, shape: tuple[int, ...], *parts: bytes) -> tuple[bytes, tuple[int, ...], str]:
+    return sparse(layout, *parts, of(*shape)), shape, "its indices and values do not fit its size"
+
+
+MISFITS = {
+    "indices in a row": misfit("sparse_coo", (4,), longs(2), floats(2)),
+    "indices for more dimensions": misfit("sparse_coo", (4,), longs(2, 2), floats(2)),
+    "indices for fewer values": misfit("sparse_coo", (4,), longs(1, 1), floats(2)),
+    "values of more dense sizes": misfit("sparse_coo", (3, 2), longs(1, 2), floats(2, 4)),
+    "values that are one number": misfit("sparse_coo", (4,), longs(1, 2), floats()),
+    "more columns than values": misfit("sparse_csr", (2, 2), longs(3), longs(2), floats(1)),
+    "rows of values for single numbers": misfit("sparse_csr", (2, 4), longs(3), longs(2), floats(2, 3)),
+    "dense sizes of another length": misfit("sparse_csc", (4, 2, 4), longs(3), longs(2), floats(2, 3)),
+    "an end too few": misfit("sparse_csr", (2, 4), longs(2), longs(2), floats(2)),
+    "ends for rows of a tensor of columns": misfit("sparse_csc", (2, 4), longs(3), longs(2), floats(2)),
+    "an end that is one number": misfit("sparse_csr", (2, 4), longs(), longs(2), floats(2)),
+    "a batch of a single dimension": misfit("sparse_csr", (2, 2), longs(2, 3), longs(2, 2), floats(2, 2)),
+    "a batch for columns alone": misfit("sparse_csr", (2, 4), longs(3), longs(2, 2), floats(2, 2)),
+    "another batch": misfit("sparse_csr", (2, 2, 4), longs(2, 3), longs(3, 2), floats(3, 2)),
+    "blocks without rows": misfit("sparse_bsr", (2, 2), longs(3), longs(2), floats(2)),
+    "blocks that do not divide its size": misfit("sparse_bsr", (4, 4), longs(3), longs(2), floats(2, 2, 3)),
+    "blocks of another number": misfit("sparse_bsc", (4, 6), longs(3), longs(2), floats(2, 2, 2)),
+    "blocks of no rows": misfit("sparse_bsr", (0, 4), longs(3), longs(2), floats(2, 0, 2)),
+}  # fmt: skip
+
 FLAGGED = {
+    **MISFITS,
     "a wrapper of no class": (
         call(
             UTILS, "_rebuild_wrapper_subclass", text("Wrapper"), FLOAT, of(2, 3), of(3, 1), integer(0), NONE,
@@ -354,7 +372,7 @@ FLAGGED = {
 def test_a_tensor_whose_numbers_are_not_there_is_listed_with_its_shape(tmp_path: Path, what: str) -> None:
     odd, shape, words = FLAGGED[what]
     path = written(tmp_path, odd)
-    with pytest.raises(Exception, match=""):
+    with torch.sparse.check_sparse_tensor_invariants(), pytest.raises(Exception, match=""):
         torch.load(path, weights_only=False)
     checkpoint = opened(path)
     assert checkpoint.listing.names == ["w", "odd"]
@@ -362,3 +380,14 @@ def test_a_tensor_whose_numbers_are_not_there_is_listed_with_its_shape(tmp_path:
     assert checkpoint.listing.problem(1) == words
     with pytest.raises(ValuesError, match=words):
         checkpoint.read("odd")
+
+
+def test_numbers_that_trip_the_reader_are_those_of_one_tensor(tmp_path: Path) -> None:
+    pairs = call(
+        UTILS, "_rebuild_tensor_v3", storage("3", "ByteStorage"), integer(0), of(2), of(1), FALSE, NONE,
+        name("torch", "float4_e2m1fn_x2"),
+    )  # fmt: skip
+    checkpoint = opened(written(tmp_path, sparse("sparse_coo", longs(1, 2), pairs, of(4))))
+    with pytest.raises(ValuesError, match="its numbers cannot be read: ValueError"):
+        checkpoint.read("odd")
+    assert checkpoint.read("w").tolist() == [1, 2, 3, 4]

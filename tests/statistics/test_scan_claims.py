@@ -155,3 +155,22 @@ def test_windows_of_one_storage_beyond_all_measure_are_not_compared_and_the_rest
     assert set(left_out.values()) == {words}
     assert found.compared == 402 - len(left_out)
     assert found.nbytes_read < 400 * 1500 * 4 // 10
+
+
+async def test_ragged_tensors_that_share_their_tables_are_counted_while_components_are_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = torch.randn(40, 2)
+    offsets = torch.arange(0, 41, 4)
+    tensors = {
+        f"j{at}": torch.nested.nested_tensor_from_jagged(values[:, at : at + 1], offsets) for at in (0, 1)
+    }
+    torch.save(tensors, tmp_path / "m.pt")
+    assert refused(await figures(tmp_path / "m.pt")) == set()
+    # Ten components each, and room for fifteen besides those that the bytes of the file stand for.
+    monkeypatch.setattr(claims, "MIN_ROWS", 15)
+    monkeypatch.setattr(claims, "ROW", 1 << 20)
+    found = await figures(tmp_path / "m.pt")
+    assert refused(found) == {"j1"}
+    assert str(found["j1"]) == "is not counted: too many tensors lie in the same bytes"
+    check_against_torch(exact_of(found["j0"]), values[:, :1])

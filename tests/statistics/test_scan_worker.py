@@ -267,13 +267,13 @@ def test_memory_that_is_not_there_costs_one_tensor(
         raise MemoryError
 
     monkeypatch.setattr(scan_worker, "tally_of", none)
-    assert problem_of(asked, *work(ones, "count")) == "there is not enough memory to count this"
+    assert problem_of(asked, *work(ones, "count")) == "there is not enough memory to read this"
 
 
 def test_what_is_no_tensor_is_said(asked: Asked, ones: Path) -> None:
     message, files = work(ones, "count")
     message["tensors"][0]["shape"] = ["x"]
-    assert problem_of(asked, message, files).startswith("cannot be counted: ")
+    assert problem_of(asked, message, files).startswith("its numbers cannot be read: TypeError: ")
 
 
 @pytest.mark.parametrize("niceness", [0, 7])

@@ -6,17 +6,21 @@ import json
 import os
 import subprocess
 import sys
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.support import ROOT, good, run_paramtui
+from paramtui.commands import show
+from tests.support import ROOT, good, opened, run_paramtui
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from paramtui.core.source import Window
     from tests.conftest import Save
 
 
@@ -308,3 +312,25 @@ def test_looking_imports_nothing_that_it_does_not_need(
     )
     assert done.stderr == b"0 []\n"
     assert done.stdout
+
+
+@pytest.mark.parametrize("index", ["", "1", ":, 2:5", "..., 0", "::2, 5"])
+def test_json_in_pieces_is_that_of_the_whole_and_reads_no_number_by_itself(
+    save: Save, monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    monkeypatch.setattr(show, "PIECE", 50)
+    tensor = torch.arange(3 * 70 * 11).reshape(3, 70, 11)
+    source = opened(save(tensor))._source
+    sizes: list[int] = []
+
+    def read(tensor: int, picks: Sequence[Sequence[int]]) -> Window:
+        sizes.append(prod(map(len, picks)))
+        return source.read_window(tensor, picks)
+
+    found = strict("".join(show.show_json(source.listing, read, 0, index)))
+    chosen = eval(f"tensor[{index or '...'}]", {"tensor": tensor})
+    assert found["values"] == chosen.tolist()
+    assert sum(sizes) == chosen.numel()
+    assert max(sizes) <= 50
+    # Rows of eleven go four at a time, seventy numbers as fifty and twenty.
+    assert len(sizes) <= -(-chosen.numel() // 33)
