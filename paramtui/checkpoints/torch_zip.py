@@ -141,7 +141,8 @@ def _read(directory: ZipDirectory, name: str, listing: Listing | None = None) ->
     try:
         return read_pickle(content)
     except FormatError as error:
-        raise FormatError(error.what, where=f"{directory.file.path}, {safe_text(name)}") from None
+        where = f"{directory.file.path}, {safe_text(name)}"
+        raise FormatError(error.what, where=where, named=error.named) from None
 
 
 def _others(directory: ZipDirectory, main: str) -> list[StoredPickle]:
