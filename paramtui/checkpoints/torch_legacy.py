@@ -14,7 +14,8 @@ from paramtui.checkpoints.inert_pickle import Pickle, TruncatedPickleError, read
 from paramtui.checkpoints.objects import ObjectWalker
 from paramtui.checkpoints.source import CheckpointSource, FileRun, StoredPickle
 from paramtui.checkpoints.tensor_spec import STORAGE_CLASSES, StorageRef
-from paramtui.checkpoints.torch_zip import MAX_PICKLE, PickledStorages
+from paramtui.checkpoints.torch_zip import PickledStorages
+from paramtui.checkpoints.zip_pickles import MAX_PICKLE
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.geometry import MAX_SIZE
