@@ -10,6 +10,7 @@ import os
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
+from paramtui.checkpoints.beside import judge_beside
 from paramtui.checkpoints.files import RandomFile, os_error_text
 from paramtui.checkpoints.merging import append_listing
 from paramtui.checkpoints.safetensors import add_file, add_metadata, parse_strict
@@ -80,6 +81,7 @@ def open_directory(target: str, watch: Watch | None = None) -> CheckpointSource:
     if _OPTIMIZER in names:
         with paused_gc():
             _add_beside(source, target, _OPTIMIZER)
+    judge_beside(source.listing, target, names)
     return source
 
 
