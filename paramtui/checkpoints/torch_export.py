@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_CONFIG: Final = 100_000_000
 _PICKLE: Final = "a pickle of its own, not shown"
-# Folders whose records torch.export.load unpickles, but for JSON and what `_is_raw` is for.
+# Folders whose records torch.export.load unpickles, but for configurations and what `_is_raw` is for.
 _PICKLED: Final = ("/data/weights/", "/data/constants/", "/data/sample_inputs/")
 _STRIDED: Final = 7
 _DTYPES: Final = {
@@ -74,7 +74,8 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
     runs: list[Run] = []
     locations: dict[str, int] = {}
     pickled: set[str] = set()
-    for config in config_names(directory):
+    configs = config_names(directory)
+    for config in configs:
         where = f"{file.path}, {safe_text(config)}"
         fields = parse_strict(directory.text(config, MAX_CONFIG), where, at=0, duplicates=True)
         entries = fields.get("config")
@@ -97,9 +98,7 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
         listing.warnings.append(Warned(words, "not-shown"))
     raw = {name for name in locations if name not in pickled and _is_raw(name)}
     beside = [name for name in directory.names if name not in raw]
-    pickled.update(
-        name for name in beside if not name.endswith(".json") and any(map(name.__contains__, _PICKLED))
-    )
+    pickled.update(name for name in beside if name not in configs and any(map(name.__contains__, _PICKLED)))
     source = CheckpointSource(listing, runs)
     with paused_gc():
         source.pickles = pickles_beside(directory, beside, pickled)

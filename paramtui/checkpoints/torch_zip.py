@@ -102,7 +102,12 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
         )
     if not top:
         if torch_export.config_names(directory):
-            return torch_export.open_archive(directory, file, target)
+            try:
+                return torch_export.open_archive(directory, file, target)
+            except FormatError as error:
+                # What is refused here may be read by torch.export.
+                error.named = sorted(names_of(pickles_beside(directory, directory.names)))
+                raise
         raise _without_pickle(directory)
     main = top[0]
     folder = main.removesuffix("data.pkl")

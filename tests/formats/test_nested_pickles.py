@@ -120,6 +120,7 @@ PICKLED: dict[str, tuple[str, dict[str, object]]] = {
         {"p": {**entry(path="weight_1"), "use_pickle": True}, "q": entry((1,), (1,), path="weight_1")},
     ),
     "an opaque object": ("opaque_obj_0", {"q": entry((1,), (1,), path="opaque_obj_0")}),
+    "an object named as JSON": ("opaque_obj_0.json", {}),
     "weights as a whole": ("m.pt", {"q": entry((1,), (1,), path="m.pt")}),
     "not in the configuration": ("weight_7", {}),
 }
@@ -132,6 +133,16 @@ def test_whatever_torch_export_may_unpickle_is_judged(tmp_path: Path, what: str)
     with zipfile.ZipFile(path, "a") as target:
         target.writestr(f"m/data/weights/{name}", PLAIN)
     assert open_checkpoint(str(path)).listing.globals == [SYSTEM]
+
+
+def test_a_configuration_that_is_refused_does_not_hide_what_the_pickles_name(tmp_path: Path) -> None:
+    # Other readers of JSON take the last of two entries.
+    path = program(tmp_path / "m.pt2", None, '{"config": {}, "config": {}}')
+    with zipfile.ZipFile(path, "a") as target:
+        target.writestr("m/data/sample_inputs/m.pt", PLAIN)
+    with pytest.raises(FormatError, match="twice") as caught:
+        open_checkpoint(str(path))
+    assert caught.value.named == [SYSTEM]
 
 
 def test_numbers_that_begin_as_a_pickle_does_are_numbers(tmp_path: Path) -> None:
