@@ -191,3 +191,10 @@ def test_names_that_are_put_together_from_one_long_text_are_refused_when_they_ar
     assert len(read_pickle(few).globals) == 500
     with pytest.raises(FormatError, match="more than any program has"):
         read_pickle(many)
+
+
+@pytest.mark.parametrize(
+    "data", [b"I0x10\n.", b"L0x10L\n.", b"L-0o17L\n.", b"L0b11\n.", b"I1_0\n.", b"I 12 \n."]
+)
+def test_integers_are_read_as_python_reads_them(data: bytes) -> None:
+    assert read_pickle(data).root == pickle.loads(data)
