@@ -107,18 +107,11 @@ def _read_numbers(
 
 def _unreadable(target: str, error: FormatError) -> tuple[Listing, list[Finding], Uses]:
     """What can be said of a file that is no checkpoint, or a damaged one."""
-    import os
-
-    from paramtui.checkpoints.files import RandomFile
-    from paramtui.checkpoints.registry import globals_of
     from paramtui.core.health import UNREADABLE, unreadable
     from paramtui.core.listing import Listing
     from paramtui.core.trust import GlobalUse, Uses, in_order, verdict
 
-    uses = Uses()
-    if os.path.isfile(target):  # noqa: PTH113
-        with RandomFile(target) as file:
-            names = globals_of(file)
-        uses = Uses(in_order(GlobalUse(name, verdict(name), 1, (("(the file)",),)) for name in names))
+    found = [GlobalUse(name, verdict(name), 1, (("(the file)",),)) for name in error.named or ()]
+    uses = Uses(in_order(found), whole=False)
     words = str(error).removeprefix(f"{target}: ")
     return Listing(target, UNREADABLE), unreadable(target, words, uses), uses

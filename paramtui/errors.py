@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class ParamtuiError(Exception):
     """Something a person can act on; printed as one line, never as a traceback.
@@ -45,7 +50,23 @@ class CandidatesError(TargetError):
 
 
 class FormatError(ParamtuiError):
-    """A file whose bytes are not what its format demands."""
+    """A file whose bytes are not what its format demands.
+
+    Attributes:
+        named: Full names of the classes and functions that its pickles named before what is wrong: a program
+            that loads the file calls these first. None where no pickle was looked at.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        named: Iterable[str] | None = None,
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.named = None if named is None else sorted(set(named))
 
 
 class NameLookupError(ParamtuiError):

@@ -22,6 +22,7 @@ from paramtui.checkpoints.pickle_text import (
     storage_id,
     utf8_text,
 )
+from paramtui.core.trust import COMPUTED
 from paramtui.errors import FormatError
 
 
@@ -76,17 +77,22 @@ def read_pickle(data: bytes, start: int = 0) -> Pickle:
     Raises:
         TruncatedPickleError: The data ends before STOP.
         FormatError: An opcode is unknown or finds the wrong things on the stack; the message
-            names the byte.
+            names the byte, and `named` is what the pickle named before it.
     """
     machine = _Machine(data, start)
     try:
         return machine.run()
+    except FormatError as error:
+        fault = error
     except struct.error:
-        raise TruncatedPickleError(f"the pickle ends at byte {len(data):,} without its STOP") from None
+        fault = TruncatedPickleError(f"the pickle ends at byte {len(data):,} without its STOP")
     except IndexError:
         if machine.pos >= len(data) or machine.wants > len(data):
-            raise TruncatedPickleError(f"the pickle ends at byte {len(data):,} without its STOP") from None
-        raise FormatError(f"the pickle's stack runs empty at byte {machine.pos:,}") from None
+            fault = TruncatedPickleError(f"the pickle ends at byte {len(data):,} without its STOP")
+        else:
+            fault = FormatError(f"the pickle's stack runs empty at byte {machine.pos:,}")
+    fault.named = sorted({ref.full_name for ref in machine.refs.values()})
+    raise fault
 
 
 def named_globals(data: bytes) -> list[str]:
@@ -97,12 +103,13 @@ def named_globals(data: bytes) -> list[str]:
     names: set[str] = set()
     at = 0
     while at < len(data):
-        machine = _Machine(data, at)
         try:
-            at = machine.run().end
-        except (FormatError, IndexError, struct.error):
-            at = len(data)
-        names.update(ref.full_name for ref in machine.refs.values())
+            pickle = read_pickle(data, at)
+        except FormatError as error:
+            names.update(error.named or ())
+            break
+        names.update(pickle.globals)
+        at = pickle.end
     return sorted(names)
 
 
@@ -120,13 +127,17 @@ class _Machine:
         self.protocol = 1
 
     def reference(self, module: object, name: object, pos: int) -> GlobalRef:
-        if type(module) is not str or type(name) is not str:
-            raise FormatError(f"a global before byte {pos:,} is not named by text")
+        if type(module) is not str:
+            module = COMPUTED
+        if type(name) is not str:
+            name = COMPUTED
         ref = self.refs.get((module, name))
         if ref is None:
             # Through the memo a text can be part of very many names.
             self.named += len(module) + len(name)
             if len(module) + len(name) > MAX_NAME or self.named > FREE_NAMES + len(self.data):
+                # With dots any name can be made as long as this.
+                self.refs[COMPUTED, COMPUTED] = GlobalRef(COMPUTED, COMPUTED)
                 raise FormatError(
                     f"the name of the global before byte {pos:,} has {len(module) + len(name):,}"
                     f" characters, and all names so far {self.named:,}: more than any program has"

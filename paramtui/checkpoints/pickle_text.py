@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from paramtui.checkpoints.inert_objects import GlobalRef, HugeInt
@@ -85,10 +86,11 @@ def integer(line: bytes, pos: int) -> int | HugeInt:
     """An integer written as text, converted unless that would take long."""
     if len(line) > MAX_DIGITS:
         return HugeInt(len(line))
-    try:
-        return int(line)
-    except ValueError:
-        raise FormatError(f"an integer before byte {pos:,} is none") from None
+    # CPython takes the prefixes of its source code too; no pickler writes them.
+    for base in (10, 0):
+        with suppress(ValueError):
+            return int(line, base)
+    raise FormatError(f"an integer before byte {pos:,} is none")
 
 
 def memo_key(line: bytes, pos: int) -> int:

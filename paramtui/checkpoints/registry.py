@@ -150,15 +150,25 @@ def open_part(target: str, watch: Watch | None = None, *, alone: bool = False) -
         sharded = import_module("paramtui.checkpoints.sharded")
         return sharded.open_directory(target, watch)  # type: ignore[no-any-return]
     with RandomFile(target) as file:
-        head = file.read(0, min(HEAD_BYTES, file.nbytes))
-        for row in FORMATS:
-            if row.matches(head, file.nbytes):
-                if row.parts and alone:
-                    raise FormatError("is an index of other files and holds no tensors", where=target)
-                module = import_module(f"paramtui.checkpoints.{row.module}")
-                options = {"watch": watch} if row.parts else {}
-                return module.open_file(file, target, **options)  # type: ignore[no-any-return]
-        raise unknown(file, head)
+        try:
+            return _open(file, target, watch, alone=alone)
+        except FormatError as error:
+            if error.named is None:
+                # Another program may take it for a pickle.
+                error.named = globals_of(file)
+            raise
+
+
+def _open(file: RandomFile, target: str, watch: Watch | None, *, alone: bool) -> CheckpointSource:
+    head = file.read(0, min(HEAD_BYTES, file.nbytes))
+    for row in FORMATS:
+        if row.matches(head, file.nbytes):
+            if row.parts and alone:
+                raise FormatError("is an index of other files and holds no tensors", where=target)
+            module = import_module(f"paramtui.checkpoints.{row.module}")
+            options = {"watch": watch} if row.parts else {}
+            return module.open_file(file, target, **options)  # type: ignore[no-any-return]
+    raise unknown(file, head)
 
 
 def unknown(file: RandomFile, head: bytes) -> FormatError:
@@ -174,9 +184,10 @@ def unknown(file: RandomFile, head: bytes) -> FormatError:
         if head.startswith(magic):
             from paramtui.core.trust import runners
 
-            running = runners(globals_of(file)) if magic in _PICKLES else []
+            named = globals_of(file) if magic in _PICKLES else None
+            running = runners(named or ())
             hint = f"loading it would run {safe_text(running[0])}" if running else None
-            return FormatError(f"is {words} (begins with {start})", where=file.path, hint=hint)
+            return FormatError(f"is {words} (begins with {start})", where=file.path, hint=hint, named=named)
     return FormatError(
         f"is no checkpoint of a known format: begins with {start}",
         where=file.path,

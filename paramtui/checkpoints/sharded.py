@@ -10,6 +10,7 @@ import os
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
+from paramtui.checkpoints.beside import judge_beside
 from paramtui.checkpoints.files import RandomFile, os_error_text
 from paramtui.checkpoints.merging import append_listing
 from paramtui.checkpoints.safetensors import add_file, add_metadata, parse_strict
@@ -23,6 +24,7 @@ from paramtui.errors import FormatError, ParamtuiError, TargetError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from paramtui.checkpoints.inert_pickle import Pickle
     from paramtui.core.source import Watch
 
 MAX_INDEX: Final = 1 << 30
@@ -79,6 +81,7 @@ def open_directory(target: str, watch: Watch | None = None) -> CheckpointSource:
     if _OPTIMIZER in names:
         with paused_gc():
             _add_beside(source, target, _OPTIMIZER)
+    judge_beside(source.listing, target, names)
     return source
 
 
@@ -95,6 +98,7 @@ def _add_beside(source: CheckpointSource, folder: str, name: str) -> None:
     except ParamtuiError as error:
         words = f"{safe_text(name)}: {safe_text(error.what)}; it is not listed"
         listing.warnings.append(Warned(words, "unreadable-file", name))
+        _keep_named(listing, source.pickles, error, name)
         return
     if not listing.shards:
         listing.shards.append(Shard(0, listing.target, listing.format, listing.globals, listing.protocol))
@@ -105,6 +109,19 @@ def _add_beside(source: CheckpointSource, folder: str, name: str) -> None:
     listing.disjoint = listing.disjoint and added.disjoint
     append_listing(listing, source.runs, opened, name, block)
     source.pickles += [stored._replace(below=(name, *stored.below)) for stored in opened.pickles]
+
+
+def _keep_named(listing: Listing, pickles: list[StoredPickle], error: ParamtuiError, name: str) -> None:
+    """Keeps what a file names that cannot be read: a program calls that before it comes to the damage."""
+    if not isinstance(error, FormatError) or error.named is None:
+        return
+    named = error.named
+
+    def read() -> Pickle:
+        raise FormatError(error.what, where=error.where, named=named)
+
+    listing.globals = sorted({*listing.globals, *named})
+    pickles.append(StoredPickle((f"({name})",), read))
 
 
 def _open_weights(target: str, names: list[str], watch: Watch | None) -> CheckpointSource:
@@ -215,9 +232,11 @@ def _open_shards(
                 there = os.path.exists(path)  # noqa: PTH110
                 rule = "unreadable-file" if there else "missing-shard"
                 listing.warnings.append(Warned(words, rule, shard))
+                _keep_named(listing, pickles, error, shard)
         if not formats:
             if failures:
-                raise FormatError(f"none of its shards can be read; the first: {failures[0]}", where=target)
+                words = f"none of its shards can be read; the first: {failures[0]}"
+                raise FormatError(words, where=target, named=listing.globals)
             raise FormatError("names no shards", where=target)
         if "torch-sharded" in formats:
             listing.format = "torch-sharded"

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from paramtui.checkpoints.safetensors import parse_strict
 from paramtui.checkpoints.source import CheckpointSource, Run
 from paramtui.checkpoints.zip_directory import RecordRun, ZipDirectory
+from paramtui.checkpoints.zip_pickles import names_of, pickles_beside
 from paramtui.core.dtypes import ITEMSIZE, storage_nbytes
+from paramtui.core.gc_pause import paused_gc
 from paramtui.core.geometry import MAX_DIMS, MAX_SIZE, Extra
 from paramtui.core.listing import ITEM, ROOT, Listing, Location, Value
 from paramtui.core.text import safe_text
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_CONFIG: Final = 100_000_000
 _PICKLE: Final = "a pickle of its own, not shown"
+# Folders whose records torch.export.load unpickles, but for configurations and what `_is_raw` is for.
+_PICKLED: Final = ("/data/weights/", "/data/constants/", "/data/sample_inputs/")
 _STRIDED: Final = 7
 _DTYPES: Final = {
     1: "uint8",
@@ -69,7 +73,9 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
     listing.warnings.append(Warned(words, "not-shown"))
     runs: list[Run] = []
     locations: dict[str, int] = {}
-    for config in config_names(directory):
+    pickled: set[str] = set()
+    configs = config_names(directory)
+    for config in configs:
         where = f"{file.path}, {safe_text(config)}"
         fields = parse_strict(directory.text(config, MAX_CONFIG), where, at=0, duplicates=True)
         entries = fields.get("config")
@@ -81,14 +87,30 @@ def open_archive(directory: ZipDirectory, file: RandomFile, target: str) -> Chec
         for name, entry in entries.items():
             node = listing.add_node(ROOT, name, ITEM)
             try:
-                _add(listing, runs, locations, directory, node, folder, entry)
+                if not _add(listing, runs, locations, directory, node, folder, entry):
+                    pickled.add(f"{folder}/{entry['path_name']}")
+                    listing.values.append(Value(node, "torch.Tensor", _PICKLE))
             except (KeyError, TypeError, ValueError, AttributeError):
                 listing.values.append(Value(node, "torch.Tensor", "an entry unlike torch.export's"))
     unread = sum(value.value == _PICKLE for value in listing.values)
     if unread:
-        words = f"{unread:,} tensors are pickles of their own, which were not looked at"
-        listing.warnings.append(Warned(words, "unreadable-pickle"))
-    return CheckpointSource(listing, runs)
+        words = f"{unread:,} tensors are pickles of their own, whose numbers are not shown"
+        listing.warnings.append(Warned(words, "not-shown"))
+    raw = {name for name in locations if name not in pickled and _is_raw(name)}
+    beside = [name for name in directory.names if name not in raw]
+    pickled.update(name for name in beside if name not in configs and any(map(name.__contains__, _PICKLED)))
+    source = CheckpointSource(listing, runs)
+    with paused_gc():
+        source.pickles = pickles_beside(directory, beside, pickled)
+        listing.globals = sorted(names_of(source.pickles))
+    return source
+
+
+def _is_raw(name: str) -> bool:
+    """Whether ``torch.export.load`` takes a record for the bytes of numbers, if its configuration says so."""
+    # It unpickles those of other names, and all weights where a file is named as the model.
+    kind, _, number = name.rpartition("/")[2].partition("_")
+    return kind in ("weight", "tensor") and number.isdecimal()
 
 
 def _add(
@@ -99,11 +121,11 @@ def _add(
     node: int,
     folder: str,
     entry: dict[str, Any],
-) -> None:
+) -> bool:
+    """Lists a tensor; returns whether it is one of numbers, and no pickle."""
     meta = entry["tensor_meta"]
     if entry["use_pickle"] or meta is None or meta["layout"] != _STRIDED:
-        listing.values.append(Value(node, "torch.Tensor", _PICKLE))
-        return
+        return False
     dtype = _DTYPES[meta["dtype"]]
     shape = tuple(_integer(size) for size in meta["sizes"])
     stride = tuple(_integer(step) for step in meta["strides"])
@@ -148,6 +170,7 @@ def _add(
         bool(meta["requires_grad"]),
         extra,
     )
+    return True
 
 
 def _integer(field: dict[str, Any]) -> int:

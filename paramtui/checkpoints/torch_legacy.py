@@ -14,7 +14,8 @@ from paramtui.checkpoints.inert_pickle import Pickle, TruncatedPickleError, read
 from paramtui.checkpoints.objects import ObjectWalker
 from paramtui.checkpoints.source import CheckpointSource, FileRun, StoredPickle
 from paramtui.checkpoints.tensor_spec import STORAGE_CLASSES, StorageRef
-from paramtui.checkpoints.torch_zip import MAX_PICKLE, PickledStorages
+from paramtui.checkpoints.torch_zip import PickledStorages
+from paramtui.checkpoints.zip_pickles import MAX_PICKLE
 from paramtui.core.dtypes import ITEMSIZE
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.geometry import MAX_SIZE
@@ -41,7 +42,7 @@ class _PickleRow:
 
     Attributes:
         pos: Byte after the last one read.
-        begins: Where those read begin.
+        begins: Where those begin, the last one even if it is damaged.
         globals: What they name.
     """
 
@@ -57,24 +58,28 @@ class _PickleRow:
         """Reads the next one.
 
         Raises:
-            FormatError: It is damaged or cut.
+            FormatError: It is damaged or cut. What it names is among `globals` all the same.
         """
+        self.begins.append(self.pos)
         while True:
             try:
                 pickle = read_pickle(self._buffer, self.pos - self._begin)
-            except TruncatedPickleError:
-                self._grow()
+            except TruncatedPickleError as error:
+                self._grow(error)
                 continue
             except FormatError as error:
-                raise FormatError(
-                    error.what, where=f"{self.file.path}, pickle at byte {self.pos:,}"
-                ) from None
-            self.begins.append(self.pos)
+                where = f"{self.file.path}, pickle at byte {self.pos:,}"
+                raise FormatError(error.what, where=where, named=self._named(error)) from None
             self.pos = self._begin + pickle.end
             self.globals.update(pickle.globals)
             return pickle
 
-    def _grow(self) -> None:
+    def _named(self, error: FormatError) -> set[str]:
+        """What was named up to a damage."""
+        self.globals.update(error.named or ())
+        return self.globals
+
+    def _grow(self, error: FormatError) -> None:
         """Reads four times as much; what was parsed twice adds up to a third at most."""
         have = len(self._buffer) - (self.pos - self._begin)
         wanted = min(max(4 * have, _FIRST_READ), self.file.nbytes - self.pos)
@@ -83,9 +88,11 @@ class _PickleRow:
                 f"is cut: the pickle at byte {self.pos:,} does not end before the file does"
                 f" (byte {self.file.nbytes:,})",
                 where=self.file.path,
+                named=self._named(error),
             )
         if wanted > MAX_PICKLE:
-            raise FormatError(f"its pickle at byte {self.pos:,} is too large", where=self.file.path)
+            words = f"its pickle at byte {self.pos:,} is too large"
+            raise FormatError(words, where=self.file.path, named=self._named(error))
         self._begin = self.pos
         self._buffer = self.file.read(self.pos, wanted)
 

@@ -8,28 +8,24 @@ and exported programs are such archives too, with more inside.
 from __future__ import annotations
 
 import struct
-import zlib
 from math import prod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from paramtui.checkpoints import torch_export
-from paramtui.checkpoints.inert_pickle import Pickle, read_pickle
 from paramtui.checkpoints.objects import ObjectWalker
 from paramtui.checkpoints.source import CheckpointSource, MemoryRun, Run, StoredPickle
 from paramtui.checkpoints.tensor_spec import MalformedError, StorageRef
-from paramtui.checkpoints.zip_damage import disagreement
-from paramtui.checkpoints.zip_directory import DEFLATED, SMALL_TEXT, STORED, RecordRun, ZipDirectory
+from paramtui.checkpoints.zip_directory import DEFLATED, STORED, RecordRun, ZipDirectory
+from paramtui.checkpoints.zip_pickles import names_of, pickles_beside, read_record
 from paramtui.core.gc_pause import paused_gc
 from paramtui.core.listing import Listing, Location
 from paramtui.core.text import safe_text
 from paramtui.core.warned import Warned
-from paramtui.errors import FormatError, ParamtuiError, ValuesError
+from paramtui.errors import FormatError, ParamtuiError
 
 if TYPE_CHECKING:
     from paramtui.checkpoints.files import RandomFile
     from paramtui.core.geometry import Geometry
-
-MAX_PICKLE: Final = 1 << 30
 
 
 class PickledStorages:
@@ -106,7 +102,12 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
         )
     if not top:
         if torch_export.config_names(directory):
-            return torch_export.open_archive(directory, file, target)
+            try:
+                return torch_export.open_archive(directory, file, target)
+            except FormatError as error:
+                # What is refused here may be read by torch.export.
+                error.named = sorted(names_of(pickles_beside(directory, directory.names)))
+                raise
         raise _without_pickle(directory)
     main = top[0]
     folder = main.removesuffix("data.pkl")
@@ -121,45 +122,18 @@ def open_file(file: RandomFile, target: str) -> CheckpointSource:
         words = f"{directory.trailing:,} bytes behind the archive belong to nothing"
         listing.warnings.append(Warned(words, "trailing-bytes"))
     with paused_gc():
-        pickle = _read(directory, main, listing)
+        pickle = read_record(directory, main, listing)
         listing.globals, listing.protocol = pickle.globals, pickle.protocol
         ObjectWalker(listing, storages, pickle.end).walk(pickle.root)
     source = CheckpointSource(listing, storages.runs)
-    source.pickles = [StoredPickle((), lambda: _read(directory, main)), *_others(directory, main)]
+    # Storages are taken as they are; all else may be pickles for other programs.
+    stored = (storages.folder, f"{folder}constants/")
+    beside = [name for name in directory.names if name != main and not name.startswith(stored)]
+    source.pickles = [
+        StoredPickle((), lambda: read_record(directory, main)),
+        *pickles_beside(directory, beside),
+    ]
     return source
-
-
-def _read(directory: ZipDirectory, name: str, listing: Listing | None = None) -> Pickle:
-    try:
-        content = directory.text(name, MAX_PICKLE)
-    except ValuesError as error:
-        raise FormatError(error.what, where=directory.file.path) from None
-    written = directory.checksum[directory.index[name]]
-    if listing is not None and written and zlib.crc32(content) != written:
-        words = f"the record {safe_text(name)} is damaged: {disagreement(zlib.crc32(content), written)}"
-        listing.warnings.append(Warned(words, "damaged-data"))
-    try:
-        return read_pickle(content)
-    except FormatError as error:
-        raise FormatError(error.what, where=f"{directory.file.path}, {safe_text(name)}") from None
-
-
-def _others(directory: ZipDirectory, main: str) -> list[StoredPickle]:
-    """The archive's pickles besides the object: TorchScript has constants in one."""
-    room = max(SMALL_TEXT, directory.file.nbytes)
-
-    def stored(name: str) -> StoredPickle:
-        nonlocal room
-        if directory.is_deflated(name):
-            room -= directory.nbytes[directory.index[name]]
-        read = _too_much if room < 0 else lambda: _read(directory, name)
-        return StoredPickle((f"({name})",), read)
-
-    return [stored(name) for name in directory.names if name.endswith(".pkl") and name != main]
-
-
-def _too_much() -> Pickle:
-    raise FormatError("its deflated pickles are longer than the file could hold, so not all were looked at")
 
 
 def _note_kind(listing: Listing, directory: ZipDirectory, folder: str) -> None:
@@ -172,6 +146,7 @@ def _note_kind(listing: Listing, directory: ZipDirectory, folder: str) -> None:
 
 
 def _without_pickle(directory: ZipDirectory) -> FormatError:
+    named = names_of(pickles_beside(directory, directory.names))
     weights = [name for name in directory.names if name.endswith("serialized_state_dict.pt")]
     if weights:
         return FormatError(
@@ -179,6 +154,7 @@ def _without_pickle(directory: ZipDirectory) -> FormatError:
             f" {safe_text(weights[0])}, a torch.save file of its own",
             where=directory.file.path,
             hint="unzip that record and open it",
+            named=named,
         )
     names = ", ".join(safe_text(name, 40) for name in directory.names[:3])
     more = ", …" if len(directory.names) > 3 else ""
@@ -186,6 +162,7 @@ def _without_pickle(directory: ZipDirectory) -> FormatError:
         "is a zip archive without data.pkl, so torch.save did not write it;"
         f" it holds {len(directory.names):,} records ({names}{more})",
         where=directory.file.path,
+        named=named,
     )
 
 

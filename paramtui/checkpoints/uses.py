@@ -34,6 +34,7 @@ def find_uses(pickles: Iterable[StoredPickle]) -> Uses:
     """
     found: dict[str, _Found] = {}
     unread: list[str] = []
+    whole = True
     for stored in pickles:
         with paused_gc():
             try:
@@ -42,7 +43,10 @@ def find_uses(pickles: Iterable[StoredPickle]) -> Uses:
                 if not (stored.below and str(stored.below[-1]).startswith("(")):
                     raise
                 # No part of the object that is listed.
-                unread.append(str(error))
+                unread.append(f"{error}; it may name more than is told")
+                whole = False
+                for name in error.named or ():
+                    found.setdefault(name, _Found()).add(stored.below)
                 continue
             for name in pickle.globals:
                 found.setdefault(name, _Found())
@@ -52,7 +56,7 @@ def find_uses(pickles: Iterable[StoredPickle]) -> Uses:
                 unread.append(_cut(pickle, found))
             del pickle, walk
     uses = (GlobalUse(name, verdict(name), at.count, tuple(at.paths)) for name, at in found.items())
-    return Uses(in_order(uses), unread)
+    return Uses(in_order(uses), unread, whole)
 
 
 def _cut(pickle: Pickle, found: dict[str, _Found]) -> str:
@@ -60,8 +64,7 @@ def _cut(pickle: Pickle, found: dict[str, _Found]) -> str:
     for name in pickle.globals:
         at = found[name]
         if not at.count:
-            at.count = 1
-            at.paths.append(("(not looked for)",))
+            at.add(("(not looked for)",))
     return "a pickle holds too many objects to look at all: names may be used at more places than are told"
 
 
@@ -72,6 +75,12 @@ class _Found:
         self.count = 0
         self.last = -1
         self.paths: list[tuple[object, ...]] = []
+
+    def add(self, path: tuple[object, ...]) -> None:
+        """Counts a place that is none of the tree."""
+        self.count += 1
+        if len(self.paths) < MAX_PATHS:
+            self.paths.append(path)
 
 
 class _Walk:

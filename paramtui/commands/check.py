@@ -9,7 +9,7 @@ from paramtui.commands.ls import Selection, title
 from paramtui.core.health import RULES, UNREADABLE, place_name, summary
 from paramtui.core.jsonable import json_key
 from paramtui.core.text import safe_text
-from paramtui.core.trust import LIBRARY, NOTHING_RUN, USUAL, VERDICTS
+from paramtui.core.trust import LIBRARY, USUAL, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +70,7 @@ def check_text(listing: Listing, found: Sequence[Finding], uses: Uses, *, number
     if listing.live is not None:
         yield f"{safe_text(listing.live.built, 300)}; to list a model its code is run\n"
     else:
-        yield f"{NOTHING_RUN}{'' if uses.found or uses.unread else '; it names no classes or functions'}\n"
+        yield f"{uses.heading}\n"
     yield from _globals(uses)
     more = (
         "" if numbers or listing.format == UNREADABLE else "  (--values reads all numbers and checksums too)"

@@ -43,6 +43,9 @@ VERDICTS: Final = (RUNS, UNUSUAL, LIBRARY, USUAL)
 EXTENSION: Final = "copyreg.extension "
 """What the names of extension codes begin with: numbers for what the loading program has registered."""
 
+COMPUTED: Final = "(computed)"
+"""Stands for a module or name that is no text in the file, or is longer than any: no table can judge it."""
+
 NOTHING_RUN: Final = "nothing was executed: the file was read as data"
 
 MAX_PATHS: Final = 10
@@ -77,10 +80,21 @@ class Uses(NamedTuple):
     Attributes:
         found: Every global, the worst first.
         unread: Sentences about pickles that could not be read.
+        whole: Whether all pickles were read to their ends.
     """
 
     found: Sequence[GlobalUse] = ()
     unread: Sequence[str] = ()
+    whole: bool = True
+
+    @property
+    def heading(self) -> str:
+        """That nothing was run, and what is to be known of the names as a whole."""
+        if not self.whole:
+            return f"{NOTHING_RUN}; it could not be read to its end, so it may name more than is told"
+        return (
+            NOTHING_RUN if self.found or self.unread else f"{NOTHING_RUN}; it names no classes or functions"
+        )
 
 
 def verdict(name: str) -> str:
@@ -91,6 +105,8 @@ def verdict(name: str) -> str:
     """
     if name in KNOWN:
         return USUAL
+    if COMPUTED in name:
+        return RUNS
     parts = name.split(".")
     if _runs(parts):
         return RUNS

@@ -41,6 +41,8 @@ _STORAGES: Final = """
 Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexDouble ComplexFloat QUInt8 QInt8 QInt32
 QUInt4x2 QUInt2x4
 """
+# Kinds of what is now a tensor with a dtype.
+_TENSOR_KINDS: Final = "Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexDouble ComplexFloat"
 _PYTHON: Final = """
 collections.OrderedDict collections.defaultdict collections.Counter collections.deque
 collections.abc.OrderedDict builtins.set builtins.frozenset builtins.complex builtins.slice
@@ -81,6 +83,10 @@ def _known() -> frozenset[str]:
     ]
     for kind in _STORAGES.split():
         torch += [f"{kind}Storage", f"cuda.{kind}Storage"]
+    for kind in _TENSOR_KINDS.split():
+        torch += [f"{place}{kind}Tensor" for place in ("", "cuda.", "sparse.", "cuda.sparse.")]
+    # Dtypes that no tensor can have yet.
+    torch += [f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)]
     return frozenset(
         {
             *_PYTHON.split(),

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from paramtui.core.health import ERROR, RULES, place_name, summary
 from paramtui.core.text import count_text, safe_text
-from paramtui.core.trust import NOTHING_RUN, RUNS, UNUSUAL, counted_verdicts, nodes_at
+from paramtui.core.trust import RUNS, UNUSUAL, counted_verdicts, nodes_at
 from paramtui.tui.group_lines import Entry
 from paramtui.tui.tie_lines import names_text
 
@@ -58,11 +58,11 @@ def _globals(opened: Opened, uses: Uses) -> list[Entry]:
     if opened.listing.live is not None:
         return [_heading("a model: its own code was run to build it")]
     if not uses.found:
-        return [_heading(f"{NOTHING_RUN}; it names no classes or functions")]
+        return [_heading(uses.heading)]
     sums = ", ".join(
         f"{count:,} {words}" for words, count in counted_verdicts(use.name for use in uses.found).items()
     )
-    out = [_heading(NOTHING_RUN), _heading(f"classes and functions that its pickles name: {sums}")]
+    out = [_heading(uses.heading), _heading(f"classes and functions that its pickles name: {sums}")]
     shown = uses.found[:MAX_ENTRIES]
     width = min(max(len(safe_text(use.name)) for use in shown), NAME_ROOM)
     verdicts = max(len(use.verdict) for use in shown)

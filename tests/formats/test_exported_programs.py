@@ -61,7 +61,7 @@ def test_what_is_a_pickle_of_its_own_is_a_value_and_said(tmp_path: Path, odd: ob
     checkpoint = opened(program(tmp_path / "m.pt2", {"w": entry(), "odd": odd}))
     assert checkpoint.listing.names == ["w"]
     assert values(checkpoint) == {"odd": "a pickle of its own, not shown"}
-    words = "1 tensors are pickles of their own, which were not looked at"
+    words = "1 tensors are pickles of their own, whose numbers are not shown"
     assert words in checkpoint.listing.warnings
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from torch import nn
+from torch._weights_only_unpickler import _get_allowed_globals
 
 from paramtui.checkpoints.registry import open_checkpoint
 from paramtui.core.trust import LIBRARY, RUNS, UNUSUAL, USUAL, verdict
@@ -115,6 +116,12 @@ def test_what_opens_files_or_is_in_no_list_is_not_taken_for_a_class_of_a_library
 @pytest.mark.parametrize("name", HONEST)
 def test_what_honest_checkpoints_name_is_no_finding(name: str) -> None:
     assert verdict(name) in (USUAL, LIBRARY)
+
+
+def test_nothing_that_torch_load_accepts_by_default_is_a_finding() -> None:
+    allowed = set(_get_allowed_globals())
+    assert {"torch.FloatTensor", "torch.cuda.sparse.ByteTensor", "torch.uint7", "torch.Size"} <= allowed
+    assert {name for name in allowed if verdict(name) not in (USUAL, LIBRARY)} == set()
 
 
 @pytest.mark.parametrize("package", [nn, torch.optim, torch.distributions])
