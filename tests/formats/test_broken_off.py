@@ -247,3 +247,14 @@ def test_the_report_never_says_that_a_broken_file_names_nothing(ran: dict[str, P
         assert sum(line.startswith("error") for line in lines) == findings
     found = json.loads(run_paramtui("check", str(ran["archive, no STOP"]), "--json").stdout)
     assert [each["rule"] for each in found["findings"]] == ["runs-code", "unreadable-file"]
+
+
+def test_no_more_than_ten_broken_pickles_are_told_as_places_and_all_are_counted(tmp_path: Path) -> None:
+    broken = PROTO + run("true") + POP + b"\xff"
+    path = tmp_path / "x.pt"
+    records = {f"{place}.pkl": broken for place in range(12)}
+    path.write_bytes(archive(SOUND, deflated=False, version=b"3\n", **records))
+    uses = open_checkpoint(str(path)).find_uses()
+    assert (uses.found[0].name, uses.found[0].times) == (SYSTEM, 12)
+    assert uses.found[0].paths == tuple((f"(archive/{place}.pkl)",) for place in range(10))
+    assert len(uses.unread) == 12
