@@ -138,3 +138,15 @@ def test_of_many_components_the_first_and_the_last_are_shown_and_read(save: Save
     written = json.loads("".join(show_json(source.listing, source.read_window, 0, "")))
     assert written["values"] == [part.tolist() for part in parts]
     assert json.loads("".join(show_json(source.listing, source.read_window, 0, "3:3")))["values"] == []
+
+
+def test_a_component_that_reaches_past_what_is_stored_is_refused(save: Save) -> None:
+    nested = Nested(torch.ones(4), longs(2, 3)[:, None], longs(1, 1)[:, None], longs(0, 2))
+    checkpoint = opened(save(nested))
+    assert parts_of(checkpoint, range(1))[0].tolist() == [1, 1]
+    with pytest.raises(ValuesError, match="component 1 reaches past the buffer"):
+        parts_of(checkpoint)
+    checkpoint = opened(save(Jagged(torch.ones(4), longs(0, 2, 5))))
+    assert parts_of(checkpoint, range(1))[0].tolist() == [1, 1]
+    with pytest.raises(ValuesError, match="component 1 reaches past the values"):
+        parts_of(checkpoint)

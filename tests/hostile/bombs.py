@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.hostile.archive_bombs import ARCHIVES, DEFLATED_ARCHIVES, OLDER
 from tests.hostile.header_bombs import FOLDERS, HEADERS, INDEX
 from tests.hostile.opcodes import LIMIT, PROTO, archive
+from tests.hostile.part_bombs import PARTS
 from tests.hostile.pickle_bombs import PICKLES
 from tests.hostile.tensor_bombs import TENSORS
 
@@ -41,7 +42,7 @@ class Bomb(NamedTuple):
         return folder / self.target if self.target else folder
 
 
-GROUPS = ("pickles", "tensors", "archives", "older", "headers", "folders", "bytes")
+GROUPS = ("pickles", "tensors", "parts", "archives", "older", "headers", "folders", "bytes")
 
 
 def bombs(group: str) -> Iterator[Bomb]:
@@ -49,6 +50,7 @@ def bombs(group: str) -> Iterator[Bomb]:
     made: dict[str, Callable[[], Iterator[Bomb]]] = {
         "pickles": lambda: _files(PICKLES, "a.pt", lambda data: archive(PROTO + data)),
         "tensors": lambda: _files(TENSORS, "a.pt", lambda data: archive(PROTO + data)),
+        "parts": lambda: _files(PARTS, "a.pt"),
         "archives": lambda: _files({**ARCHIVES, **DEFLATED_ARCHIVES}, "a.pt"),
         "older": lambda: _files(OLDER, "a.pt"),
         "headers": lambda: _files(HEADERS, "a.safetensors"),

@@ -16,6 +16,7 @@ from tests.support import ROOT
 SHARES = [
     *(("pickles", f"{part}/4", 25) for part in range(4)),
     *(("tensors", f"{part}/2", 30) for part in range(2)),
+    ("parts", "0/1", 16),
     ("archives", "0/1", 45),
     ("older", "0/1", 15),
     ("headers", "0/1", 40),
