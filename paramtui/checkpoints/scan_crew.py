@@ -164,9 +164,10 @@ class _Process:
                 if "results" in message:
                     return message, data
         except WireEndedError:
+            ended = self._ended()
             if stopped.is_set():
                 return None
-            raise self._ended() from None
+            raise ended from None
         finally:
             stopped.deafen(self.stop)
             if self._patience is not None:

@@ -111,8 +111,8 @@ class _Worker:
     @staticmethod
     def _same(listing: Listing, runs: SegmentRuns, *, levels: bool) -> tuple[str, bytes, bool] | None:
         """What tiny tensors of the same figures have in common."""
-        nbytes = span_nbytes(listing, 0) if listing.nbytes[0] <= TINY else 0
-        if not nbytes or refusal(listing, 0):
+        nbytes = span_nbytes(listing, 0)
+        if not 0 < nbytes <= TINY or refusal(listing, 0):
             return None
         place = listing.geometry(0)
         raw = runs.read(place.location, place.begin, nbytes)

@@ -291,5 +291,6 @@ def test_a_process_that_goes_on_when_it_is_to_stop_is_ended(monkeypatch: pytest.
     with pytest.raises(RunStoppedError):
         crew.work([Work({}, list, lambda *_: None)], nothing, stop)
     # It is not given anything more to do.
+    assert crew._idle
     assert not any(process.alive for process in crew._idle)
     crew.close()

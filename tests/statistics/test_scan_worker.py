@@ -27,6 +27,7 @@ from paramtui.core.levels import levels_from
 from paramtui.core.overview import OverviewTally
 from paramtui.core.ranks import RankCounts
 from paramtui.core.scan_reading import tally_of
+from paramtui.core.scan_work import listing_of
 from paramtui.core.statistics import statistics_from
 from paramtui.core.sums import Sums
 from tests.statistics.against_torch import check_against_torch, check_narrow
@@ -140,6 +141,19 @@ def test_tiny_tensors_are_counted_as_torch_counts_them_also_where_many_are_alike
         assert levels_from(data[at : at + result["nbytes"]]).total == int(tensor.isfinite().sum())
         at += result["nbytes"]
     assert len(answer["results"]) == len(tensors)
+
+
+def test_of_large_tensors_no_bytes_are_remembered(ones: Path) -> None:
+    source = open_checkpoint(str(ones))
+    plain = work(ones, "count")[0]["tensors"][0]
+
+    class Unread:
+        def read(self, *_: int) -> bytes:
+            raise AssertionError
+
+    same = _Worker._same(listing_of(plain), Unread(), levels=False)  # type: ignore[arg-type]
+    assert same is None
+    assert source.listing.nbytes[0] > scan_worker.TINY
 
 
 def test_numbers_close_together_are_read_twice_and_told_apart(asked: Asked, tmp_path: Path) -> None:
