@@ -130,7 +130,8 @@ class _Process:
             theirs.close()
         self._connection = ours
         self._lock = threading.Lock()
-        self._patience: threading.Timer | None = None
+        self._patience = threading.Timer(0, self._process.kill)
+        self._works = False
 
     def do(self, work: Work, moved: Callable[[int], None], stopped: Stop) -> Answer | None:
         """What came of a work; None if it was stopped.
@@ -146,6 +147,7 @@ class _Process:
         done = 0
         try:
             with self._lock:
+                self._works = True
                 send(self._connection, work.message, files=files)
         except WireEndedError:
             raise self._ended() from None
@@ -170,9 +172,9 @@ class _Process:
             raise ended from None
         finally:
             stopped.deafen(self.stop)
-            if self._patience is not None:
+            with self._lock:
+                self._works = False
                 self._patience.cancel()
-                self._patience = None
 
     def _ended(self) -> EngineError:
         """What is known of why it is gone."""
@@ -192,11 +194,13 @@ class _Process:
 
     def stop(self) -> None:
         """Asks it to stop what it does; ends it where it goes on, in the middle of a long step."""
-        self._patience = threading.Timer(STUBBORN, self._process.kill)
-        self._patience.daemon = True
-        self._patience.start()
         with self._lock, contextlib.suppress(WireEndedError):
-            send(self._connection, {"stop": True})
+            # A wish that comes late is for nothing that is done now.
+            if self._works:
+                self._patience = threading.Timer(STUBBORN, self._process.kill)
+                self._patience.daemon = True
+                self._patience.start()
+                send(self._connection, {"stop": True})
 
     def close(self) -> None:
         """Ends it."""

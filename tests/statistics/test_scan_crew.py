@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -294,3 +295,14 @@ def test_a_process_that_goes_on_when_it_is_to_stop_is_ended(monkeypatch: pytest.
     assert crew._idle
     assert not any(process.alive for process in crew._idle)
     crew.close()
+
+
+def test_a_wish_to_stop_that_comes_late_does_not_end_a_process_that_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("paramtui.checkpoints.scan_crew.STUBBORN", 0.1)
+    process = Crew()._take()
+    process.stop()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process._process.wait(0.5)
+    process.close()

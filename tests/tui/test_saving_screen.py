@@ -316,6 +316,11 @@ async def test_a_copy_that_runs_code_is_said_to(tmp_path: Path) -> None:
     async with editing(path) as looker:
         line = await dialog(looker)
         await shows(looker, "Loading the copy runs code, as of this file: posix.system.")
+        # Nor is it another pickle under another name.
+        line.value = str(tmp_path / "e.ckpt")
+        await shows(looker, "e.ckpt")
+        await looker.settle()
+        await shows(looker, "Loading the copy runs code")
         # Only tensors get into the other format.
         line.value = str(tmp_path / "good.safetensors")
         await looker.until(lambda: "Loading the copy" not in "\n".join(looker.screen()))

@@ -118,9 +118,8 @@ def code_words(opened: Opened, path: str) -> str:
     from paramtui.core.trust import runners
 
     listing = opened.listing
-    own = os.path.splitext(listing.target)[1].lower()  # noqa: PTH122
     running = runners(listing.globals) if listing.live is None else []
-    if not running or os.path.splitext(path)[1].lower() not in (own, ""):  # noqa: PTH122
+    if not running or os.path.splitext(path)[1].lower() == ".safetensors":  # noqa: PTH122
         return ""
     others = f" and {len(running) - 1:,} more" if len(running) > 1 else ""
     return f"Loading the copy runs code, as of this file: {safe_text(running[0], 100)}{others}."
